@@ -1,0 +1,1 @@
+"""What operator and runner must agree on: names, models, environment, job shapes and backlog readings."""

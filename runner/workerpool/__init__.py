@@ -1,0 +1,1 @@
+"""WorkerPool: write handlers, run them as background workers that scale themselves."""

@@ -1,0 +1,120 @@
+"""The seam between the runner and a queue engine: what a source takes and gives, in frozen values.
+
+A source hands out jobs under a lease, takes settlements back, and publishes. The runner's dispatch knows nothing else
+about Postgres, memory or a broker; ``tests/conformance`` runs the same expectations against every source.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from workerpool.outcome import Outcome
+
+
+class Job(NamedTuple):
+    """One claimed job.
+
+    ``id`` is unique within its source. ``attempts`` counts failed attempts so far (0 at the first run), ``crashes``
+    the leases that ended without a word. ``payload`` and ``headers`` are JSON text. ``waited`` is the time in seconds
+    from becoming claimable to this claim, by the source's clock. ``handle`` is the source's own (fencing token,
+    delivery tag): nobody else looks into it.
+    """
+
+    queue: str
+    id: int
+    attempts: int
+    crashes: int
+    priority: int
+    payload: str
+    headers: str | None
+    waited: float
+    expired: bool
+    handle: Any
+
+
+class Settlement(NamedTuple):
+    """The outcome of one attempt and how long the handler ran (seconds)."""
+
+    job: Job
+    outcome: Outcome
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A queue that this runner consumes and the topic whose messages it gets a copy of (equal when ungrouped)."""
+
+    topic: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """A job to enqueue. ``payload``: JSON text. ``delay`` and ``expires_in``: seconds from now by the source's clock.
+
+    ``unique_key``: at most one unfinished job per queue and key. Higher ``priority`` runs first (-100 to 100).
+    """
+
+    payload: str
+    priority: int = 0
+    delay: float = 0.0
+    expires_in: float | None = None
+    unique_key: str | None = None
+    headers: str | None = None
+
+
+class Enqueued(NamedTuple):
+    """A job's id and whether an unfinished job with the same unique key was already there (then it is that one's)."""
+
+    id: int
+    duplicate: bool
+
+
+class Publisher(Protocol):
+    """Puts jobs on queues. A name with subscribed groups gets one copy per group."""
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Durable when it returns. Raises PayloadError, SourceUnavailable, SchemaError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class JobSource(Protocol):
+    """Hands out jobs under a lease and settles them."""
+
+    async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
+        """Connects, declares the subscriptions and starts lease renewal for whatever ``held`` returns.
+
+        ``held`` may be called from another thread.
+        """
+        ...
+
+    async def claim(self, wants: Mapping[str, int]) -> list[Job]:
+        """At most ``wants[queue]`` jobs per queue, highest priority first; returns at once, empty when none is ready."""
+        ...
+
+    async def wait(self, timeout: float) -> bool:
+        """Until a queue may have work (True) or ``timeout`` seconds passed (False)."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
+        """Carries out the outcomes durably; returns the jobs whose lease was lost (nothing was changed for those)."""
+        ...
+
+    async def progress(self, job: Job, state: str, percent: int | None, data: str | None) -> None:
+        """Records an event of a running job. Raises LeaseLost when the attempt no longer owns it."""
+        ...
+
+    async def close(self) -> None:
+        """Stops renewal and gives back connections; settles nothing."""
+        ...
+
+    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """``callback`` is told, in the loop that opened the source, the jobs whose lease can't be renewed in time."""
+        ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last exchange with the server succeeded (feeds /ready, never /live)."""
+        ...
