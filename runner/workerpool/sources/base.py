@@ -77,7 +77,9 @@ class Publisher(Protocol):
         """Durable when it returns. Raises PayloadError, SourceUnavailable, SchemaError."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Gives back the connection."""
+        ...
 
 
 class JobSource(Protocol):
@@ -91,7 +93,7 @@ class JobSource(Protocol):
         ...
 
     async def claim(self, wants: Mapping[str, int]) -> list[Job]:
-        """At most ``wants[queue]`` jobs per queue, highest priority first; returns at once, empty when none is ready."""
+        """At most ``wants[queue]`` jobs per queue, highest priority first; at once, empty when none is ready."""
         ...
 
     async def wait(self, timeout: float) -> bool:
