@@ -1,0 +1,44 @@
+# Every verb works in a fresh clone: it first makes what it needs (a Python environment, system packages for the tests).
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+BIN := .venv/bin
+
+.PHONY: help setup system demo test test-fast check fix generate verify bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## Make or refresh the Python environment in .venv
+	@scripts/setup
+
+system: ## Install the servers that the tests need, where missing (apt-get)
+	@scripts/install-system-packages
+
+demo: setup ## The main job on this machine: a manifest, a thousand real jobs, runners from 0 to the maximum and back to 0
+	@$(BIN)/python -m examples.ast.demo
+
+test: setup system check ## Everything that must pass before a change gets in
+	@scripts/test
+
+test-fast: setup ## Unit and architecture tests only, while you work
+	@$(BIN)/pytest -q tests/unit tests/architecture
+
+check: setup ## Lint, format, types, import contracts; changes nothing
+	@scripts/check
+
+fix: setup ## Apply the formatter and the safe lint fixes
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+generate: setup ## Write again what is made from the code (CRDs)
+	@$(BIN)/python -m workerpool_operator.crd
+
+verify: generate ## Generate, then fail when the committed files differ
+	@scripts/verify-clean
+
+bench: setup system ## Side-by-side benchmarks against other queues (long; see docs/benchmarks.md)
+	@$(BIN)/python -m benchmarks
+
+clean: ## Remove the environment and the tools' caches
+	@rm -rf .venv .venv-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

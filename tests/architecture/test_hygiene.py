@@ -1,0 +1,81 @@
+"""Rules that no linter knows."""
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source import ROOT, SourceFile, product_files
+
+LOCK_FILES = {"uv.lock", "package-lock.json", "go.sum"}
+
+# Put together here, or this file would break its own rule.
+REGISTRY_HOSTS = tuple(
+    ".".join(labels)
+    for labels in (
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("registry", "npmjs", "org"),
+        ("deb", "debian", "org"),
+        ("proxy", "golang", "org"),
+        ("crates", "io"),
+    )
+)
+
+
+def _project_files() -> Iterator[tuple[str, str]]:
+    """Path and text of every text file that is, or is about to be, in version control."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listing.stdout.split("\0")):
+        path = ROOT / name
+        if path.is_file() and (text := _text(path)) is not None:
+            yield name, text
+
+
+def _text(path: Path) -> str | None:
+    """The file's text, None when it is not UTF-8 (pictures)."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def _lines_with(pattern: str, *, suffix: str = "", under: str = "") -> list[str]:
+    """``file:line`` of every match, lock files left out."""
+    expression = re.compile(pattern)
+    return [
+        f"{name}:{number}"
+        for name, text in _project_files()
+        if name.endswith(suffix) and name.startswith(under) and Path(name).name not in LOCK_FILES
+        for number, line in enumerate(text.splitlines(), start=1)
+        if expression.search(line)
+    ]
+
+
+@pytest.mark.parametrize("file", product_files(), ids=lambda file: file.module)
+def test_module_says_what_it_is_for(file: SourceFile) -> None:
+    assert ast.get_docstring(file.tree), f"{file.path.relative_to(ROOT)} needs a module docstring"
+
+
+def test_only_lock_files_name_package_registries() -> None:
+    assert _lines_with("|".join(map(re.escape, REGISTRY_HOSTS))) == []
+
+
+def test_tests_never_sleep() -> None:
+    sleeping = r"\btime\.s" + r"leep\(|\basyncio\.s" + r"leep\((?!0\))"
+    found = _lines_with(sleeping, suffix=".py", under="tests/")
+    assert found == [], "wait for an event or a condition with a deadline"
+
+
+def test_no_test_is_switched_off() -> None:
+    switches = r"pytest\.(mark\.)?(s" + r"kip|s" + r"kipif|x" + r"fail)\b"
+    assert _lines_with(switches, suffix=".py", under="tests/") == []
