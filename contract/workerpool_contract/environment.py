@@ -1,0 +1,141 @@
+"""The settings of a runner process, and the environment that carries them from the operator to the runner.
+
+The operator turns a spec into `RunnerSettings` and those into variables; the runner turns the variables back. One
+table drives both directions, so they can't disagree.
+
+Precedence: a WORKERPOOL_ variable, then the older names listed beside it (first listed wins), then the default.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from workerpool_contract import names
+from workerpool_contract.model import DAY_SECONDS
+from workerpool_contract.spec import Backoff, PostgresMode, WorkerPoolSpec
+from workerpool_contract.variables import Alias, SettingsError, Variable, choice, integer, plain, seconds, words, write
+
+MILLI = 0.001
+WEEK = 7 * DAY_SECONDS
+
+__all__ = ["VARIABLES", "RunnerSettings", "SettingsError", "from_environment", "settings_of", "to_environment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings:
+    """Everything that a runner process is told from outside. Durations are in seconds.
+
+    None means that nobody said: ``concurrency`` and the retry fields then come from each worker's own declaration.
+    ``url`` may hold a password: never log it as it is.
+    """
+
+    url: str | None = None
+    app: str | None = None
+    workers: tuple[str, ...] = ()
+    pool: str | None = None
+    queue: str | None = None
+    worker_id: str | None = None
+    concurrency: int | None = None
+    processes: int = 1
+    job_timeout: float = 300.0
+    drain_timeout: float | None = None
+    max_retries: int | None = None
+    retry_backoff: str | None = None
+    retry_initial_delay: float | None = None
+    retry_max_delay: float | None = None
+    poll_interval: float | None = None
+    lease: float = 60.0
+    max_crashes: int = 3
+    max_payload: int = 1_048_576
+    postgres_mode: str = PostgresMode.DIRECT.value
+    probe_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's own address
+    probe_port: int = names.PROBE_PORT
+    log_format: str = "text"
+    log_level: str = "info"
+    temp_dir: str | None = None
+    state_dir: str | None = None
+
+    @property
+    def effective_drain_timeout(self) -> float:
+        """Seconds that running jobs get to finish when the runner is told to stop."""
+        return self.job_timeout if self.drain_timeout is None else self.drain_timeout
+
+
+VARIABLES: tuple[Variable, ...] = (
+    Variable(names.ENV_URL, "url", plain, (Alias("DATABASE_URL"),), secret=True),
+    Variable(names.ENV_APP, "app", plain),
+    Variable(names.ENV_WORKERS, "workers", words),
+    Variable(names.ENV_POOL, "pool", plain),
+    Variable(names.ENV_QUEUE, "queue", plain),
+    Variable(names.ENV_WORKER_ID, "worker_id", plain, (Alias("WORKER_ID"),)),
+    Variable(names.ENV_CONCURRENCY, "concurrency", integer(1, 1000)),
+    Variable(names.ENV_PROCESSES, "processes", integer(1, 64)),
+    Variable(names.ENV_JOB_TIMEOUT, "job_timeout", seconds(MILLI, WEEK), (Alias("JOB_TIMEOUT_MS", MILLI),)),
+    Variable(names.ENV_DRAIN_TIMEOUT, "drain_timeout", seconds(0, WEEK)),
+    Variable(
+        names.ENV_MAX_RETRIES, "max_retries", integer(0, 1000), (Alias("WORKER_MAX_RETRIES"), Alias("MAX_RETRIES"))
+    ),
+    Variable(names.ENV_RETRY_BACKOFF, "retry_backoff", choice(*(b.value.lower() for b in Backoff))),
+    Variable(
+        names.ENV_RETRY_INITIAL_DELAY,
+        "retry_initial_delay",
+        seconds(0, WEEK),
+        (Alias("WORKER_RETRY_BASE_DELAY_MS", MILLI),),
+    ),
+    Variable(
+        names.ENV_RETRY_MAX_DELAY, "retry_max_delay", seconds(0, WEEK), (Alias("WORKER_RETRY_MAX_DELAY_MS", MILLI),)
+    ),
+    Variable(names.ENV_POLL_INTERVAL, "poll_interval", seconds(MILLI, 3600), (Alias("WORKER_POLL_INTERVAL_SECS"),)),
+    Variable(names.ENV_LEASE, "lease", seconds(1, DAY_SECONDS)),
+    Variable(names.ENV_MAX_CRASHES, "max_crashes", integer(1, 1000)),
+    Variable(names.ENV_MAX_PAYLOAD, "max_payload", integer(1, 1 << 30)),
+    Variable(names.ENV_POSTGRES_MODE, "postgres_mode", choice(*(m.value for m in PostgresMode))),
+    Variable(names.ENV_PROBE_HOST, "probe_host", plain),
+    Variable(names.ENV_PROBE_PORT, "probe_port", integer(0, 65_535), (Alias("WORKER_HEALTH_PORT"),)),
+    Variable(names.ENV_LOG_FORMAT, "log_format", choice("text", "json"), (Alias("LOG_FORMAT"),)),
+    Variable(names.ENV_LOG_LEVEL, "log_level", choice("debug", "info", "warning", "error")),
+    Variable(names.ENV_TEMP_DIR, "temp_dir", plain, (Alias("TEMP_DIR"),)),
+    Variable(names.ENV_STATE_DIR, "state_dir", plain),
+)
+
+
+def from_environment(environ: Mapping[str, str]) -> RunnerSettings:
+    """The settings that ``environ`` describes; raises SettingsError for the first variable that can't be used."""
+    found = {variable.field: variable.read(environ) for variable in VARIABLES}
+    return RunnerSettings(**{field: value for field, value in found.items() if value is not None})
+
+
+def to_environment(settings: RunnerSettings) -> dict[str, str]:
+    """The variables that make a runner read exactly ``settings``; defaults are left out."""
+    defaults = {field.name: field.default for field in fields(RunnerSettings)}
+    return {
+        variable.name: write(value)
+        for variable in VARIABLES
+        if (value := getattr(settings, variable.field)) != defaults[variable.field]
+    }
+
+
+def settings_of(pool: str, spec: WorkerPoolSpec, url: str) -> RunnerSettings:
+    """The settings that every replica of ``pool`` shares; a platform replaces what differs per replica or machine."""
+    postgres = spec.source.postgres
+    retry, worker = spec.retry, spec.worker
+    return RunnerSettings(
+        url=url,
+        app=worker.app,
+        workers=worker.names,
+        pool=pool,
+        queue=postgres.queue if postgres else None,
+        concurrency=worker.concurrency,
+        processes=worker.processes,
+        job_timeout=float(worker.job_timeout_seconds),
+        drain_timeout=float(worker.effective_drain_timeout_seconds),
+        max_retries=retry.max_retries,
+        retry_backoff=retry.backoff.value.lower() if retry.backoff else None,
+        retry_initial_delay=_as_float(retry.initial_delay_seconds),
+        retry_max_delay=_as_float(retry.max_delay_seconds),
+        postgres_mode=(postgres.mode if postgres else PostgresMode.DIRECT).value,
+        probe_port=spec.probes.port,
+    )
+
+
+def _as_float(value: int | None) -> float | None:
+    return None if value is None else float(value)

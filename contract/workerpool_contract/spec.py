@@ -1,0 +1,210 @@
+"""The WorkerPool resource: what a user writes. One manifest names a queue, the code that works on it, and how fast.
+
+Cross-field rules are written twice on purpose: here for every reader in Python, and as CEL in the CRD so that the API
+server refuses a bad object too. A test keeps both in step.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, Strict, StringConstraints, model_validator
+
+from workerpool_contract import names
+from workerpool_contract.model import (
+    Model,
+    ModuleName,
+    ObjectName,
+    PoolName,
+    Port,
+    PositiveSeconds,
+    QueueName,
+    Replicas,
+    Seconds,
+    SecretKey,
+    WorkerName,
+)
+from workerpool_contract.scaling import Scaling
+from workerpool_contract.status import WorkerPoolStatus
+
+DRAIN_MARGIN_SECONDS = 15
+
+
+class PostgresMode(StrEnum):
+    """How the server is reached."""
+
+    DIRECT = "Direct"
+    POOLED = "Pooled"
+
+
+class Backoff(StrEnum):
+    """How the delay grows from one retry to the next."""
+
+    EXPONENTIAL = "Exponential"
+    LINEAR = "Linear"
+    FIXED = "Fixed"
+
+
+class SecretKeyRef(Model):
+    """One value in a Secret of the same namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret.")
+    key: SecretKey = Field(default="url", description="Key inside the Secret.")
+
+
+class PostgresSource(Model):
+    """A queue in a Postgres database (14 or newer) that carries the workerpool schema."""
+
+    url_secret_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Where the connection URL is (postgresql://user:password@host:5432/database). "
+        "On one machine it may be unset: WORKERPOOL_URL or the embedded database is used then.",
+    )
+    queue: QueueName = Field(description="The queue that sets the size of this pool.")
+    mode: PostgresMode = Field(
+        default=PostgresMode.DIRECT,
+        description="Pooled: the URL leads to a pooler in transaction mode (PgBouncer), so no session state.",
+    )
+
+
+class Source(Model):
+    """Where the jobs are: exactly one member."""
+
+    postgres: PostgresSource | None = Field(default=None, description="A queue in Postgres.")
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> "Source":
+        if self.postgres is None:
+            msg = "exactly one source is needed; set postgres"
+            raise ValueError(msg)
+        return self
+
+
+class WorkerSpec(Model):
+    """The code that runs the jobs, and how much of it per replica."""
+
+    image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")] | None = Field(
+        default=None, description="Container image with the runner and your code. Not used on one machine."
+    )
+    app: ModuleName = Field(description="Python module that defines the workers, for example shop.workers.")
+    names: tuple[WorkerName, ...] = Field(
+        default=(), max_length=64, description="Run only these workers of the module; empty: all of them."
+    )
+    concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Jobs that one process runs at the same time; unset: as each worker declares."
+    )
+    processes: Annotated[int, Strict(), Field(ge=1, le=64)] = Field(
+        default=1,
+        description="Processes per replica, each with its own concurrency; more than 1 uses more than one core.",
+    )
+    job_timeout_seconds: PositiveSeconds = Field(
+        default=300, description="A job that runs longer than this is stopped and retried or dead-lettered."
+    )
+    drain_timeout_seconds: Seconds | None = Field(
+        default=None,
+        description="Time that a stopping replica gets to finish its jobs; at least jobTimeoutSeconds. "
+        "Unset: jobTimeoutSeconds plus 15.",
+    )
+    pod_template: dict[str, Any] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="Partial PodTemplateSpec merged over the generated one: env, resources, volumes, affinity. "
+        "Not used on one machine.",
+    )
+
+    @property
+    def effective_drain_timeout_seconds(self) -> int:
+        """The drain timeout in force, in seconds."""
+        if self.drain_timeout_seconds is None:
+            return self.job_timeout_seconds + DRAIN_MARGIN_SECONDS
+        return self.drain_timeout_seconds
+
+    @model_validator(mode="after")
+    def _drain_covers_a_job(self) -> "WorkerSpec":
+        drain, timeout = self.drain_timeout_seconds, self.job_timeout_seconds
+        if drain is not None and drain < timeout:
+            msg = (
+                f"drainTimeoutSeconds {drain} is below jobTimeoutSeconds {timeout}: a drain would cut off running jobs; "
+                "raise drainTimeoutSeconds or lower jobTimeoutSeconds"
+            )
+            raise ValueError(msg)
+        return self
+
+
+class Retry(Model):
+    """Overrides of the retry policy that the workers declare; each unset field leaves the worker's own value."""
+
+    max_retries: Annotated[int, Strict(), Field(ge=0, le=1000)] | None = Field(
+        default=None, description="Retries after the first attempt; 0 dead-letters at the first failure."
+    )
+    backoff: Backoff | None = Field(
+        default=None,
+        description="Exponential: 1, 2, 4 times the initial delay. Linear: 1, 2, 3 times. Fixed: always the same.",
+    )
+    initial_delay_seconds: Seconds | None = Field(default=None, description="Delay before the first retry, in seconds.")
+    max_delay_seconds: Seconds | None = Field(default=None, description="No delay is longer than this, in seconds.")
+
+    @model_validator(mode="after")
+    def _delays_in_order(self) -> "Retry":
+        initial, longest = self.initial_delay_seconds, self.max_delay_seconds
+        if initial is not None and longest is not None and initial > longest:
+            msg = f"initialDelaySeconds {initial} is above maxDelaySeconds {longest}; lower one or raise the other"
+            raise ValueError(msg)
+        return self
+
+
+class ProbeTiming(Model):
+    """Timing of one probe; each unset field keeps the derived value."""
+
+    period_seconds: Annotated[int, Strict(), Field(ge=1, le=3600)] | None = Field(
+        default=None, description="Time between probes."
+    )
+    timeout_seconds: Annotated[int, Strict(), Field(ge=1, le=3600)] | None = Field(
+        default=None, description="Time to answer."
+    )
+    failure_threshold: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Failures in a row that count as failed."
+    )
+
+
+class Probes(Model):
+    """Overrides of the probes that the operator derives from the spec."""
+
+    port: Port = Field(default=names.PROBE_PORT, description="Port of the runner's probes and metrics inside the pod.")
+    startup: ProbeTiming = Field(default_factory=ProbeTiming, description="Until it succeeds the other probes wait.")
+    liveness: ProbeTiming = Field(default_factory=ProbeTiming, description="A runner that fails it is restarted.")
+    readiness: ProbeTiming = Field(
+        default_factory=ProbeTiming, description="A runner that fails it counts as not ready."
+    )
+
+
+class WorkerPoolSpec(Model):
+    """What the user wants: which queue, which code, how fast it must drain."""
+
+    source: Source = Field(description="Where the jobs are: exactly one member.")
+    worker: WorkerSpec = Field(description="The code that runs the jobs.")
+    retry: Retry = Field(default_factory=Retry, description="Overrides of the retry policy that the workers declare.")
+    scaling: Scaling = Field(default_factory=Scaling, description="Bounds, targets and manners of the autoscaler.")
+    probes: Probes = Field(default_factory=Probes, description="Overrides of the probes that the operator derives.")
+    replicas: Replicas | None = Field(
+        default=None, description="Pins the number of replicas and turns autoscaling off (also set by kubectl scale)."
+    )
+
+
+class Metadata(Model):
+    """The part of an object's metadata that WorkerPool reads; the rest belongs to Kubernetes."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: PoolName = Field(description="Name of the pool: a DNS label of at most 52 characters.")
+    namespace: ObjectName | None = Field(default=None, description="Namespace; not used on one machine.")
+    generation: int = Field(default=0, description="Moves when the spec changes; set by the API server.")
+
+
+class WorkerPool(Model):
+    """One manifest: a pool of workers for one queue."""
+
+    api_version: Literal["workerpool.dev/v1"] = Field(description="Always workerpool.dev/v1.")
+    kind: Literal["WorkerPool"] = Field(description="Always WorkerPool.")
+    metadata: Metadata = Field(description="Name and labels.")
+    spec: WorkerPoolSpec = Field(description="What the user wants.")
+    status: WorkerPoolStatus | None = Field(default=None, description="What the operator observed and decided.")

@@ -1,0 +1,174 @@
+"""Settings survive the way through environment variables, and bad variables are named."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workerpool_contract.environment import (
+    RunnerSettings,
+    SettingsError,
+    from_environment,
+    settings_of,
+    to_environment,
+)
+from workerpool_contract.spec import Backoff, WorkerPoolSpec
+
+text = st.from_regex(r"[a-z][a-z0-9_./:@-]{0,30}", fullmatch=True)
+durations = st.floats(0.001, 604_800)
+settings = st.builds(
+    RunnerSettings,
+    url=st.none() | text,
+    app=st.none() | text,
+    workers=st.lists(text, max_size=5).map(tuple),
+    pool=st.none() | text,
+    queue=st.none() | text,
+    worker_id=st.none() | text,
+    concurrency=st.none() | st.integers(1, 1000),
+    processes=st.integers(1, 64),
+    job_timeout=durations,
+    drain_timeout=st.none() | durations,
+    max_retries=st.none() | st.integers(0, 1000),
+    retry_backoff=st.none() | st.sampled_from([b.value.lower() for b in Backoff]),
+    retry_initial_delay=st.none() | durations,
+    retry_max_delay=st.none() | durations,
+    poll_interval=st.none() | st.floats(0.001, 3600),
+    lease=st.floats(1, 86_400),
+    max_crashes=st.integers(1, 1000),
+    max_payload=st.integers(1, 1 << 30),
+    postgres_mode=st.sampled_from(["Direct", "Pooled"]),
+    probe_host=text,
+    probe_port=st.integers(0, 65_535),
+    log_format=st.sampled_from(["text", "json"]),
+    log_level=st.sampled_from(["debug", "info", "warning", "error"]),
+    temp_dir=st.none() | text,
+    state_dir=st.none() | text,
+)
+
+
+@given(settings)
+def test_settings_survive_the_environment(given_settings: RunnerSettings) -> None:
+    """What the operator writes is what the runner reads."""
+    environ = to_environment(given_settings)
+    assert all(name.startswith("WORKERPOOL_") for name in environ)
+    assert from_environment(environ) == given_settings
+
+
+def test_every_field_has_a_variable_and_a_strategy() -> None:
+    """A new field can't be forgotten in the table or in the test above."""
+    changed = RunnerSettings(
+        url="u",
+        app="a",
+        workers=("w",),
+        pool="p",
+        queue="q",
+        worker_id="i",
+        concurrency=1,
+        processes=2,
+        job_timeout=1.0,
+        drain_timeout=1.0,
+        max_retries=1,
+        retry_backoff="fixed",
+        retry_initial_delay=1.0,
+        retry_max_delay=1.0,
+        poll_interval=1.0,
+        lease=1.0,
+        max_crashes=1,
+        max_payload=1,
+        postgres_mode="Pooled",
+        probe_host="h",
+        probe_port=1,
+        log_format="json",
+        log_level="debug",
+        temp_dir="t",
+        state_dir="s",
+    )
+    assert len(to_environment(changed)) == len(RunnerSettings.__dataclass_fields__)
+
+
+def test_a_spec_becomes_settings() -> None:
+    """The spec's words arrive in the runner's units."""
+    spec = WorkerPoolSpec.model_validate(
+        {
+            "source": {"postgres": {"queue": "orders", "mode": "Pooled"}},
+            "worker": {
+                "app": "shop.workers",
+                "names": ["a", "b"],
+                "concurrency": 4,
+                "processes": 2,
+                "jobTimeoutSeconds": 60,
+            },
+            "retry": {"maxRetries": 5, "backoff": "Linear", "initialDelaySeconds": 2},
+        }
+    )
+    read = from_environment(to_environment(settings_of("shop", spec, "postgresql://db/x")))
+    assert read == RunnerSettings(
+        url="postgresql://db/x",
+        app="shop.workers",
+        workers=("a", "b"),
+        pool="shop",
+        queue="orders",
+        concurrency=4,
+        processes=2,
+        job_timeout=60.0,
+        drain_timeout=75.0,
+        max_retries=5,
+        retry_backoff="linear",
+        retry_initial_delay=2.0,
+        postgres_mode="Pooled",
+    )
+
+
+def test_older_names_fill_in_and_the_new_name_wins() -> None:
+    """Environments of the replaced services work unchanged; durations there are milliseconds."""
+    old = {
+        "DATABASE_URL": "postgresql://db/old",
+        "WORKER_HEALTH_PORT": "3005",
+        "WORKER_POLL_INTERVAL_SECS": "7",
+        "MAX_RETRIES": "9",
+        "WORKER_RETRY_BASE_DELAY_MS": "500",
+        "WORKER_RETRY_MAX_DELAY_MS": "60000",
+        "LOG_FORMAT": "json",
+        "JOB_TIMEOUT_MS": "900000",
+        "WORKER_ID": "w-1",
+        "TEMP_DIR": "/scratch",
+    }
+    assert from_environment(old) == RunnerSettings(
+        url="postgresql://db/old",
+        probe_port=3005,
+        poll_interval=7.0,
+        max_retries=9,
+        retry_initial_delay=0.5,
+        retry_max_delay=60.0,
+        log_format="json",
+        job_timeout=900.0,
+        worker_id="w-1",
+        temp_dir="/scratch",
+    )
+    newer = from_environment({**old, "WORKER_MAX_RETRIES": "4", "WORKERPOOL_PROBE_PORT": "3006"})
+    assert (newer.max_retries, newer.probe_port) == (4, 3006)
+    assert from_environment({**old, "WORKERPOOL_MAX_RETRIES": "1", "WORKER_MAX_RETRIES": "4"}).max_retries == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        (
+            {"WORKERPOOL_CONCURRENCY": "many"},
+            "WORKERPOOL_CONCURRENCY: 'many' is not a whole number from 1 to 1000; correct",
+        ),
+        ({"WORKERPOOL_CONCURRENCY": "0"}, "'0' is not a whole number from 1"),
+        ({"WORKERPOOL_PROBE_PORT": "--1"}, "'--1' is not a whole number"),
+        ({"JOB_TIMEOUT_MS": "soon"}, "JOB_TIMEOUT_MS: 'soon' is not a number of milliseconds from 1 to"),
+        ({"WORKERPOOL_JOB_TIMEOUT_SECONDS": "nan"}, "is not a number of seconds"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: 'xml' is not one of text, json"),
+    ],
+)
+def test_bad_variables_are_named(environ: dict[str, str], words: str) -> None:
+    """The message names the variable that the user set, the value and the cure."""
+    with pytest.raises(SettingsError, match=words):
+        from_environment(environ)
+
+
+def test_blank_variables_count_as_unset() -> None:
+    """Templates often leave a variable empty."""
+    assert from_environment({"WORKERPOOL_CONCURRENCY": " ", "MAX_RETRIES": ""}) == RunnerSettings()
