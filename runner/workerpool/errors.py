@@ -9,6 +9,7 @@ WorkerPoolError
 │   └── SchemaError          missing or newer migrations: `workerpool migrate` or a newer release
 ├── RetryableError           raised by handlers: try again later (optional delay)
 ├── TerminalError            raised by handlers: dead-letter now
+├── JobTimeout               the attempt ran longer than its worker's timeout; given to on_error, never raised into handlers
 └── LeaseLost                this attempt no longer owns the job: its effects must not be recorded
 """
 
@@ -48,6 +49,10 @@ class RetryableError(WorkerPoolError):
 
 class TerminalError(WorkerPoolError):
     """Raised by a handler: no retry can help; the job becomes a dead letter at once."""
+
+
+class JobTimeout(WorkerPoolError):
+    """An attempt ran longer than its worker's timeout and was cut off."""
 
 
 class LeaseLost(WorkerPoolError):
