@@ -1,0 +1,75 @@
+"""The documentation is true: its commands run and print what it promises, its code and data parse."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from tests.e2e.executable_docs import Block, Command, blocks, commands, pages, parse
+from tests.e2e.fresh_clone import ROOT, copy_clone
+
+ALL_BLOCKS = [block for page in pages(ROOT) for block in blocks(page)]
+COMMAND_SECONDS = 120
+
+pytestmark = pytest.mark.e2e
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def _run(command: Command, folder: Path, page: Path) -> None:
+    """Types one command in ``folder`` as a reader would, with a home of its own, and compares the output."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WORKERPOOL_", "PG"))}
+    environment |= {
+        "HOME": str(folder),
+        "WORKERPOOL_STATE_DIR": str(folder / ".state"),
+        "PATH": f"{Path(sys.executable).parent}:{environment['PATH']}",
+        "COLUMNS": "120",
+        "NO_COLOR": "1",
+    }
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command.text],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    place = f"{_name(page)}:{command.line}: {command.text}"
+    assert result.returncode == 0, f"{place}\nfailed with {result.returncode}:\n{result.stdout}"
+    assert command.matches(result.stdout), f"{place}\npromised:\n{command.expected}\nprinted:\n{result.stdout}"
+
+
+@pytest.fixture
+def clone() -> Iterator[Path]:
+    """A fresh copy of the repository. Its path is short, because a database's socket will lie below it."""
+    with TemporaryDirectory(prefix="wp-docs-") as name:
+        copy_clone(Path(name))
+        yield Path(name)
+
+
+@pytest.mark.parametrize("page", pages(ROOT), ids=_name)
+def test_commands_do_what_the_page_says(page: Path, clone: Path) -> None:
+    for block in blocks(page):
+        if block.language == "console" and block.covered_by is None:
+            for command in commands(block):
+                _run(command, clone, page)
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=lambda block: f"{_name(block.page)}:{block.line}")
+def test_block_is_checkable(block: Block) -> None:
+    assert block.language not in {"bash", "sh", "shell"}, "write a console block, so that its commands are run"
+    parse(block)
+    if block.covered_by is None:
+        return
+    proof = (ROOT / block.covered_by).read_text(encoding="utf-8")
+    missing = [command.text for command in commands(block) if command.text not in proof]
+    assert missing == [], f"{block.covered_by} does not contain these commands, so nothing proves them"

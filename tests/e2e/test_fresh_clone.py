@@ -1,0 +1,59 @@
+"""A newcomer's first commands, in a fresh copy, on a machine without uv."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.fresh_clone import copy_clone
+
+pytestmark = pytest.mark.e2e
+
+INHERITED = (
+    "HOME",
+    "LANG",
+    "PIP_",
+    "SSL_",
+    "REQUESTS_",
+    "UV_",
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+)
+"""Beginnings of the variables that a newcomer's shell has too: how to reach the package index."""
+
+
+def _run(*command: str, folder: Path) -> str:
+    """Output of a command that must succeed, with the system's programs only: no uv, no active environment."""
+    environment = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
+    result = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A fresh copy of the repository."""
+    copy_clone(tmp_path)
+    return tmp_path
+
+
+def test_setup_makes_a_working_environment(clone: Path) -> None:
+    _run("make", "setup", folder=clone)
+    imported_from = _run(".venv/bin/python", "-c", "import workerpool; print(workerpool.__file__)", folder=clone)
+    assert imported_from.startswith(str(clone))
+
+
+def test_help_is_the_default_verb(clone: Path) -> None:
+    assert "make test" in _run("make", folder=clone)
