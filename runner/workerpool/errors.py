@@ -9,7 +9,7 @@ WorkerPoolError
 │   └── SchemaError          missing or newer migrations: `workerpool migrate` or a newer release
 ├── RetryableError           raised by handlers: try again later (optional delay)
 ├── TerminalError            raised by handlers: dead-letter now
-├── JobTimeout               the attempt ran longer than its worker's timeout; given to on_error, never raised into handlers
+├── JobTimeout               the attempt took longer than its worker allows; told to on_error, never raised in handlers
 └── LeaseLost                this attempt no longer owns the job: its effects must not be recorded
 """
 
