@@ -123,7 +123,7 @@ class WorkerSpec(Model):
         drain, timeout = self.drain_timeout_seconds, self.job_timeout_seconds
         if drain is not None and drain < timeout:
             msg = (
-                f"drainTimeoutSeconds {drain} is below jobTimeoutSeconds {timeout}: a drain would cut off running jobs; "
+                f"drainTimeoutSeconds {drain} is below jobTimeoutSeconds {timeout}: a drain would cut off jobs; "
                 "raise drainTimeoutSeconds or lower jobTimeoutSeconds"
             )
             raise ValueError(msg)

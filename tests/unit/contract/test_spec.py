@@ -60,7 +60,7 @@ def test_models_are_frozen() -> None:
         ({"scaling": {"maxReplica": 5}}, "not permitted"),
         ({"source": {}}, "exactly one source"),
         ({"source": {"rabbitmq": {"queue": "q"}}}, "not permitted"),
-        ({"worker": worker(jobTimeoutSeconds=60, drainTimeoutSeconds=30)}, "would cut off running jobs"),
+        ({"worker": worker(jobTimeoutSeconds=60, drainTimeoutSeconds=30)}, "would cut off jobs"),
         ({"worker": worker(names=["a,b"])}, "match pattern"),
         ({"worker": {"app": "shop workers"}}, "match pattern"),
         ({"retry": {"initialDelaySeconds": 9, "maxDelaySeconds": 3}}, "above maxDelaySeconds 3"),
