@@ -2,15 +2,18 @@
 
 import ast
 import re
+import tomllib
 
 from tests.architecture.source import ROOT, dotted, product_files
 
-PURE = (
-    "workerpool.outcome",
-    "workerpool.retry",
-    "workerpool_operator.policy",
+PURE = next(
+    tuple(contract["source_modules"])
+    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    if contract["id"] == "pure"
 )
-"""Modules whose functions answer from their arguments alone."""
+"""Modules whose functions answer from their arguments alone; listed with the import contract of the same name."""
 
 ENVIRONMENT_READERS = (
     "workerpool.cli",
@@ -21,6 +24,10 @@ ENVIRONMENT_READERS = (
 WALL_CLOCK = re.compile(r"^(datetime\.)?(datetime|date)\.(now|utcnow|today)$|^time\.(time|time_ns)$")
 IMPURE = re.compile(WALL_CLOCK.pattern + r"|^(time|random|secrets|uuid|os|asyncio)\.")
 ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
+
+
+def test_pure_modules_exist() -> None:
+    assert set(PURE) <= {file.module for file in product_files()}
 
 
 def test_pure_modules_call_no_clock_and_no_chance() -> None:
