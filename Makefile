@@ -38,6 +38,7 @@ verify: generate ## Generate, then fail when the committed files differ
 	@scripts/verify-clean
 
 bench: setup system ## Side-by-side benchmarks against other queues (long; see docs/benchmarks.md)
+	@type -P npm >/dev/null || scripts/install-system-packages npm
 	@$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and the tools' caches
