@@ -1,0 +1,1 @@
+"""Side-by-side benchmarks: WorkerPool and other Postgres job queues, one machine, one server, one run."""

@@ -1,0 +1,103 @@
+"""What a stretch of time cost: CPU by who used it, WAL, commits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+import psycopg
+
+DISTURBED = 0.30
+"""CPU (in cores) used by others, or taken by the host, above which a run is repeated."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Totals at one moment: times in seconds, CPU in CPU seconds, WAL in bytes. `server` is None for a foreign server."""
+
+    at: float
+    programs: float
+    server: float | None
+    harness: float
+    busy: float
+    steal: float
+    wal: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The difference of two readings."""
+
+    seconds: float
+    programs: float
+    server: float | None
+    others: float
+    steal: float
+    wal: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether the machine was quiet enough for the figures to mean something."""
+        return max(self.others, self.steal) <= DISTURBED * self.seconds
+
+
+class Meter:
+    """Reads the totals; keeps one connection to the server, on which it never runs a job's SQL."""
+
+    def __init__(self, connection: psycopg.Connection, server_pid: int | None) -> None:
+        self._connection = connection
+        self._server_pid = server_pid
+        self._harness = psutil.Process()
+
+    def read(self, pids: Iterable[int]) -> Reading:
+        """Totals now, `pids` being the contender's programs that run."""
+        machine = psutil.cpu_times()
+        own = self._harness.cpu_times()
+        return Reading(
+            at=time.monotonic(),
+            programs=sum(_tree(pid) for pid in pids),
+            server=None if self._server_pid is None else _tree(self._server_pid),
+            harness=own.user + own.system,
+            busy=machine.user + machine.nice + machine.system + machine.irq + machine.softirq,
+            steal=machine.steal,
+            wal=self._wal(),
+        )
+
+    def _wal(self) -> int:
+        row = self._connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def cost(start: Reading, end: Reading) -> Cost:
+    """What happened between two readings."""
+    programs = end.programs - start.programs
+    server = None if start.server is None or end.server is None else end.server - start.server
+    ours = programs + (server or 0.0) + end.harness - start.harness
+    return Cost(
+        seconds=end.at - start.at,
+        programs=programs,
+        server=server,
+        others=max(0.0, end.busy - start.busy - ours),
+        steal=end.steal - start.steal,
+        wal=end.wal - start.wal,
+    )
+
+
+def _tree(pid: int) -> float:
+    """CPU seconds of a process and its descendants, ended ones included."""
+    try:
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0.0
+    return sum(map(_own_and_ended, family))
+
+
+def _own_and_ended(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system + times.children_user + times.children_system

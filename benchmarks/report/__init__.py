@@ -1,0 +1,1 @@
+"""Turns results into docs/benchmarks.md and its plot."""

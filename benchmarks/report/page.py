@@ -1,0 +1,3 @@
+"""x"""
+def text(r): return "\n".join(map(str, r.records))
+def write(r,d,n): return []
