@@ -33,11 +33,12 @@ class Job(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """The outcome of one attempt and how long the handler ran (seconds)."""
+    """The outcome of one attempt, how long the handler ran (seconds) and which worker it was."""
 
     job: Job
     outcome: Outcome
     duration: float
+    worker: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,19 @@ class JobSource(Protocol):
         """Until a queue may have work (True) or ``timeout`` seconds passed (False)."""
         ...
 
+    def wake(self) -> None:
+        """Ends a ``wait`` now."""
+        ...
+
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
         """Carries out the outcomes durably; returns the jobs whose lease was lost (nothing was changed for those)."""
+        ...
+
+    async def mark(self, job: Job) -> bool:
+        """Says durably that a job which crashed before is about to start, so that another crash is charged to it.
+
+        Jobs that were merely held when their process died stay uncharged. False: the lease is lost, don't start it.
+        """
         ...
 
     async def progress(self, job: Job, state: str, percent: int | None, data: str | None) -> None:

@@ -1,0 +1,87 @@
+"""Turns outcomes into settlements in batches: at once when nothing is on its way, otherwise with what gathers meanwhile.
+
+No timer: an idle runner settles in one round trip, a busy one makes its own batches. Outcomes stay here until the
+source took them, however long it is away.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from workerpool.errors import SourceError, SourceUnavailable
+from workerpool.sources.base import Job, JobSource, Settlement
+
+log = logging.getLogger("workerpool.settle")
+
+BATCH = 512
+"""Settlements per exchange: more adds latency for the others, not throughput."""
+
+
+@dataclass(slots=True)
+class Settler:
+    """Collects settlements and sends them; ``done`` is told what the source took and which jobs were stale."""
+
+    source: JobSource
+    done: Callable[[Sequence[Settlement], Sequence[Job]], None]
+    _pending: list[Settlement] = field(default_factory=list)
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _closing: bool = False
+
+    def add(self, settlement: Settlement) -> None:
+        """Takes one outcome; it is sent in this or the next exchange."""
+        self._pending.append(settlement)
+        self._wake.set()
+
+    @property
+    def backlog(self) -> int:
+        """Settlements that wait for the source."""
+        return len(self._pending)
+
+    async def run(self) -> None:
+        """Sends until ``close`` was called and everything is settled."""
+        delay = 0.0
+        while True:
+            if not self._pending:
+                self._idle.set()
+                if self._closing:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            self._idle.clear()
+            batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
+            try:
+                stale = await self.source.settle(batch)
+            except SourceUnavailable as error:
+                self._pending = batch + self._pending
+                delay = await self._back_off(delay, error)
+                continue
+            except SourceError:
+                self._pending = batch + self._pending
+                log.exception("Settling failed; the jobs stay leased and are tried again")
+                delay = await self._back_off(delay, None)
+                continue
+            # After a broken exchange a job may be stale because our own first try did go through.
+            self.done(batch, () if delay else stale)
+            delay = 0.0
+
+    async def drained(self) -> None:
+        """Until nothing waits to be settled."""
+        while self._pending or not self._idle.is_set():
+            self._wake.set()
+            await self._idle.wait()
+
+    def close(self) -> None:
+        """``run`` ends once everything is settled."""
+        self._closing = True
+        self._wake.set()
+
+    async def _back_off(self, delay: float, error: Exception | None) -> float:
+        if error is not None and not delay:
+            log.warning("Outcomes of %d jobs wait for the queue's server: %s", len(self._pending), error)
+        delay = min(2.0, delay * 2 or 0.05)
+        await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        return delay

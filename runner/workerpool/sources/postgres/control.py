@@ -1,0 +1,147 @@
+"""The control thread of a Postgres source: everything that must go on while handlers hog the main loop.
+
+It owns one connection and one event loop of its own. It listens for wake-ups, renews leases that are past half their
+time, promotes due jobs, reports what the runner did, and does the hourly upkeep. When leases can't be renewed in time
+it fences: the jobs are given up before somebody else may claim them.
+
+Rejected: renewing from the main loop (a handler that computes for a minute without awaiting would lose its lease while
+it works), and sharing the claim connection (a slow claim would hold up the renewals).
+"""
+
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+
+from workerpool.errors import ConfigError, SourceError, SourceUnavailable
+from workerpool.sources.base import Job
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool.sources.postgres.upkeep import Upkeep
+from workerpool_contract.names import NOTIFY_CHANNEL
+
+T = TypeVar("T")
+
+CANCEL_PREFIX = "!"
+"""A notification of this prefix and a job id cancels that job, wherever it runs."""
+
+
+@dataclass(slots=True)
+class Signals:
+    """What the control thread tells the main loop; every callback may be called from another thread."""
+
+    wake: Callable[[str | None], None]
+    fenced: Callable[[Sequence[Job]], None]
+    connected: Callable[[bool], None]
+
+
+@dataclass(slots=True)
+class ControlThread:
+    """Runs ``Upkeep`` on its own connection and thread until ``stop``."""
+
+    endpoint: Endpoint
+    upkeep: Upkeep
+    signals: Signals
+    _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
+    _thread: threading.Thread | None = None
+    _connection: Connection | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _soon: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def start(self) -> None:
+        """Starts the thread; it connects by itself and keeps trying."""
+        self._thread = threading.Thread(target=self._main, name="workerpool-control", daemon=True)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Ends the thread after one last report."""
+        if self._thread is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        self._loop.call_soon_threadsafe(self._soon.set)
+        await asyncio.to_thread(self._thread.join, 10)
+
+    async def call(self, use: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
+        """Runs one exchange on the control connection, from the main loop. Raises SourceUnavailable."""
+        future = asyncio.run_coroutine_threadsafe(self._use(use), self._loop)
+        return await asyncio.wrap_future(future)
+
+    async def _use(self, use: Callable[[Connection], Awaitable[T]]) -> T:
+        async with self._lock, translated(self.endpoint):
+            connection = self._connection
+            if connection is None or connection.is_closed():
+                msg = "not connected to the queue's database at the moment"
+                raise SourceUnavailable(msg)
+            return await use(connection)
+
+    def _main(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._run())
+        finally:
+            self._loop.close()
+
+    async def _run(self) -> None:
+        delay = 0.0
+        while not self._stopping.is_set():
+            try:
+                await self._connect()
+                delay = 0.0
+                while not self._stopping.is_set():
+                    await self._turn()
+            except (SourceError, ConfigError) as error:
+                self.signals.connected(False)
+                self.upkeep.failed(error)
+                self._fence()
+                delay = min(2.0, delay * 2 or 0.1)
+                await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
+        await self._last_turn()
+        await close(self._connection)
+
+    async def _connect(self) -> None:
+        await close(self._connection)
+        self._connection = await connect(self.endpoint, role="control")
+        if not self.endpoint.pooled:
+            async with translated(self.endpoint):
+                await self._connection.add_listener(NOTIFY_CHANNEL, self._notified)
+        self.signals.connected(True)
+        self.signals.wake(None)
+
+    async def _turn(self) -> None:
+        due = await self._use(self.upkeep.turn)
+        if self.upkeep.moved:
+            self.signals.wake(None)
+        self._fence()
+        await self._pause(due)
+
+    def _fence(self) -> None:
+        if lost := self.upkeep.take_fenced():
+            self.signals.fenced(lost)
+
+    async def _last_turn(self) -> None:
+        try:
+            await self._use(self.upkeep.farewell)
+        except SourceError as error:
+            self.upkeep.failed(error)
+
+    async def _pause(self, seconds: float) -> None:
+        self._soon.clear()
+        if self._stopping.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._soon.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _notified(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+        text = str(payload)
+        if text.startswith(CANCEL_PREFIX):
+            if text[1:].isdigit() and (lost := self.upkeep.cancelled(int(text[1:]))):
+                self.signals.fenced(lost)
+            return
+        self.signals.wake(text)
+        self.upkeep.promote_soon()
+        self._soon.set()

@@ -1,0 +1,130 @@
+"""Versioned migrations: plan, check and apply. Each file runs in a transaction of its own under one advisory lock."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+
+from workerpool.errors import SchemaError
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, describe, translated
+
+LOCK_TIMEOUT = "5s"
+"""A migration that can't get its locks in this time gives up instead of queueing everybody behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of the migrations folder: ``0001_engine.sql`` is version 1, name ``engine``."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """Tells an edited file from the one that was applied."""
+        return sha256(self.sql.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """``applied``: versions in the database. ``pending``: migrations of this release that are not. ``unknown``: versions
+    that only a newer release has."""
+
+    applied: tuple[int, ...]
+    pending: tuple[Migration, ...]
+    unknown: tuple[int, ...]
+
+    @property
+    def current(self) -> bool:
+        """Whether this release and the database agree."""
+        return not self.pending and not self.unknown
+
+
+def available() -> tuple[Migration, ...]:
+    """The migrations of this release, in order."""
+    found = []
+    for entry in files("workerpool.sources.postgres").joinpath("migrations").iterdir():
+        if match := re.fullmatch(r"(\d{4})_(\w+)\.sql", entry.name):
+            found.append(Migration(int(match[1]), match[2], entry.read_text("utf-8")))
+    return tuple(sorted(found, key=lambda migration: migration.version))
+
+
+def compare(applied: set[int]) -> SchemaState:
+    """What a database with these versions lacks or has too much."""
+    known = {migration.version for migration in available()}
+    return SchemaState(
+        applied=tuple(sorted(applied)),
+        pending=tuple(migration for migration in available() if migration.version not in applied),
+        unknown=tuple(sorted(applied - known)),
+    )
+
+
+async def state(connection: Connection) -> SchemaState:
+    """Reads which migrations a database has; an empty database has none."""
+    if await connection.fetchval("select to_regclass('workerpool.migration')") is None:
+        return compare(set())
+    rows = await connection.fetch("select version from workerpool.migration")
+    return compare({row["version"] for row in rows})
+
+
+def require(found: SchemaState, url: str) -> None:
+    """Raises SchemaError with the cure unless the database fits this release."""
+    if found.unknown:
+        newest = max(found.unknown)
+        raise SchemaError(
+            f"{describe(url)} has schema version {newest}, this release knows {len(available())}: upgrade workerpool"
+        )
+    if found.pending:
+        names = ", ".join(f"{migration.version} {migration.name}" for migration in found.pending)
+        raise SchemaError(f"{describe(url)} lacks migrations ({names}): run `workerpool migrate`")
+
+
+async def check(url: str) -> SchemaState:
+    """The state of the database at ``url``. Raises SourceUnavailable, ConfigError."""
+    endpoint = Endpoint(url)
+    connection = await connect(endpoint, role="migrate")
+    try:
+        async with translated(endpoint):
+            return await state(connection)
+    finally:
+        await close(connection)
+
+
+async def migrate(url: str) -> SchemaState:
+    """Applies what is pending and returns the state before; several processes may call it at once.
+
+    Raises SchemaError when the database is ahead of this release, SourceUnavailable, ConfigError.
+    """
+    endpoint = Endpoint(url, timeout=60)
+    connection = await connect(endpoint, role="migrate")
+    try:
+        async with translated(endpoint):
+            await connection.execute("select pg_advisory_lock(hashtext('workerpool.migrate'))")
+            before = await state(connection)
+            if before.unknown:
+                require(before, url)
+            for migration in before.pending:
+                await _apply(connection, migration)
+            return before
+    finally:
+        await close(connection)
+
+
+async def _apply(connection: Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
+        await connection.execute("set local client_min_messages = warning")
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "create table if not exists workerpool.migration (version int primary key, name text not null, "
+            "checksum text not null, applied_at timestamptz not null default now())"
+        )
+        await connection.execute(
+            "insert into workerpool.migration (version, name, checksum) values ($1, $2, $3)",
+            migration.version,
+            migration.name,
+            migration.checksum,
+        )

@@ -1,0 +1,256 @@
+"""The JobSource over Postgres: claims on one connection, settles on a second, leaves the rest to the control thread."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+from workerpool.errors import LeaseLost, SourceUnavailable
+from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
+from workerpool.sources.base import Job, Settlement, Subscription
+from workerpool.sources.postgres import migrate
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool.sources.postgres.control import ControlThread, Signals
+from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns
+from workerpool.sources.postgres.upkeep import Identity, Lease, Upkeep
+
+log = logging.getLogger("workerpool.postgres")
+
+CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
+FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
+FINISH_ROUTED = "select workerpool.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+RELEASE = "select workerpool.release($1, $2, $3, $4, $5)"
+
+
+@dataclass(slots=True)
+class _Line:
+    """One connection of the source, opened anew when it broke."""
+
+    endpoint: Endpoint
+    role: str
+    connection: Connection | None = None
+
+    async def ready(self) -> Connection:
+        if self.connection is None or self.connection.is_closed():
+            self.connection = await connect(self.endpoint, role=self.role)
+        return self.connection
+
+
+@dataclass(slots=True)
+class PostgresSource:
+    """Jobs of one database. ``lease``: seconds that a claim is good for without renewal."""
+
+    endpoint: Endpoint
+    identity: Identity
+    lease: Lease
+    slots: int = 0
+    _claims: _Line = field(init=False)
+    _settles: _Line = field(init=False)
+    _queues: dict[str, int] = field(default_factory=dict)
+    _names: dict[int, str] = field(default_factory=dict)
+    _claim_number: int = 0
+    _orphaned: list[int] = field(default_factory=list)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _connected: bool = False
+    _control: ControlThread | None = None
+    _upkeep: Upkeep | None = None
+    _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
+
+    def __post_init__(self) -> None:
+        """Lines are lazy: nothing connects before ``open``."""
+        self._claims = _Line(self.endpoint, "claim")
+        self._settles = _Line(self.endpoint, "settle")
+
+    async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
+        """Checks the schema, registers the queues, starts the control thread.
+
+        Raises SchemaError, ConfigError, SourceUnavailable.
+        """
+        connection = await self._settles.ready()
+        async with translated(self.endpoint):
+            migrate.require(await migrate.state(connection), self.endpoint.url)
+            for each in subscriptions:
+                number = await connection.fetchval("select workerpool.subscribe($1, $2)", each.topic, each.queue)
+                self._queues[each.queue] = number
+                self._names[number] = each.queue
+        await self._claims.ready()
+        self._connected = True
+        self._upkeep = Upkeep(self.identity, self.lease, held, queues=self._names, slots=self.slots)
+        loop = asyncio.get_running_loop()
+        signals = Signals(
+            wake=lambda _queue: _threadsafe(loop, self._woken.set),
+            fenced=lambda jobs: _threadsafe(loop, lambda: self._on_fenced(jobs)),
+            connected=lambda up: _threadsafe(loop, lambda: self._note_connected(up)),
+        )
+        self._control = ControlThread(self.endpoint, self._upkeep, signals)
+        self._control.start()
+
+    async def claim(self, wants: Mapping[str, int]) -> list[Job]:
+        """At most ``wants[queue]`` jobs of each queue, under a lease that began when this call was made."""
+        connection = await self._claims.ready()
+        if self._orphaned:
+            await self._disown(connection)
+        self._claim_number = number = self._claim_number + 1
+        since = self.lease.clock()
+        queues = [self._queues[queue] for queue in wants]
+        try:
+            async with translated(self.endpoint):
+                rows = await connection.fetch(
+                    CLAIM, self.identity.boot, number, queues, list(wants.values()), self.lease.interval
+                )
+        except BaseException:
+            # The server may have claimed and the answer been lost: hand those back before they look like a crash.
+            self._orphaned.append(number)
+            raise
+        if not rows:
+            return []
+        handles = {queue: Handle(queue, number) for queue in queues}
+        names = self._names
+        jobs = [
+            Job(names[q], id_, attempts, crashes, priority, payload, headers, waited, expired, handles[q])
+            for q, id_, attempts, crashes, priority, payload, headers, waited, expired in rows
+        ]
+        self._must_upkeep().leased(jobs, since)
+        return jobs
+
+    async def wait(self, timeout: float) -> bool:
+        """Until a notification, a promotion or a reconnection, or until the timeout."""
+        try:
+            await asyncio.wait_for(self._woken.wait(), timeout)
+        except TimeoutError:
+            return False
+        self._woken.clear()
+        return True
+
+    def wake(self) -> None:
+        """Ends a ``wait`` now."""
+        self._woken.set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
+        """Finishes and releases in one transaction; returns the jobs whose lease was lost."""
+        work = batch(settlements)
+        connection = await self._settles.ready()
+        async with translated(self.endpoint):
+            if work.finished and work.released:
+                async with connection.transaction():
+                    stale = await self._finish(connection, work) | await self._release(connection, work.released)
+            elif work.finished:
+                stale = await self._finish(connection, work)
+            elif work.released:
+                stale = await self._release(connection, work.released)
+            else:
+                stale = set()
+        self._after(settlements, stale)
+        return [it.job for it in settlements if it.job.id in stale] if stale else []
+
+    async def mark(self, job: Job) -> bool:
+        """Marks a job that crashed before as about to start."""
+        row = await self._must_control().call(
+            lambda connection: connection.fetchval(
+                "select workerpool.mark($1, $2, $3, $4, $5)", self.identity.boot, *_address(job)
+            )
+        )
+        return bool(row)
+
+    async def progress(self, job: Job, state: str, percent: int | None, data: str | None) -> None:
+        """Records an event. Raises LeaseLost, SourceUnavailable."""
+        held = await self._must_control().call(
+            lambda connection: connection.fetchval(
+                "select workerpool.progress($1, $2, $3, $4, $5, $6, $7, $8)",
+                self.identity.boot,
+                *_address(job),
+                state,
+                percent,
+                data,
+            )
+        )
+        if not held:
+            msg = f"job {job.id} of {job.queue} belongs to another runner now"
+            raise LeaseLost(msg)
+
+    async def complete_on(self, connection: Any, settlement: Settlement) -> None:
+        """Finishes one job in the caller's transaction on an asyncpg connection. Raises LeaseLost: let it roll back."""
+        work = batch([settlement])
+        if await self._finish(connection, work):
+            msg = f"job {settlement.job.id} of {settlement.job.queue} belongs to another runner now"
+            raise LeaseLost(msg)
+
+    async def close(self) -> None:
+        """Stops the control thread and closes the connections."""
+        if self._control is not None:
+            await self._control.stop()
+        await close(self._claims.connection)
+        await close(self._settles.connection)
+
+    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """Called in the main loop with jobs that this runner must stop working on."""
+        self._on_fenced = callback
+
+    @property
+    def connected(self) -> bool:
+        """Whether the control thread, which talks to the server all the time, reaches it."""
+        return self._connected
+
+    async def _disown(self, connection: Connection) -> None:
+        async with translated(self.endpoint):
+            for number in list(self._orphaned):
+                await connection.execute(
+                    "select workerpool.disown($1, $2, $3)", self.identity.boot, number, list(self._names)
+                )
+                self._orphaned.remove(number)
+
+    async def _finish(self, connection: Connection, work: Batch) -> set[int]:
+        base = (self.identity.boot, *columns(work.finished), work.milliseconds)
+        if work.extras is None:
+            return set(await connection.fetchval(FINISH, *base))
+        return set(await connection.fetchval(FINISH_ROUTED, *base, *work.extras))
+
+    async def _release(self, connection: Connection, jobs: Sequence[Job]) -> set[int]:
+        return set(await connection.fetchval(RELEASE, self.identity.boot, *columns(jobs)))
+
+    def _after(self, settlements: Sequence[Settlement], stale: set[int]) -> None:
+        upkeep = self._must_upkeep()
+        upkeep.settled([it.job for it in settlements])
+        totals: dict[int, list[int]] = {}
+        for job, outcome, _, _ in settlements:
+            if stale and job.id in stale:
+                continue
+            counts = totals.get(job.handle[0])
+            if counts is None:
+                counts = totals[job.handle[0]] = [0, 0, 0]
+            kind = type(outcome)
+            if kind is Succeeded:
+                counts[0] += 1
+            elif kind is Retry:
+                counts[1] += 1
+            elif kind is DeadLetter or kind is Expired:
+                counts[1] += 1
+                counts[2] += 1
+        for queue_id, (completed, failed, dead) in totals.items():
+            upkeep.count(queue_id, completed=completed, failed=failed, dead=dead)
+
+    def _note_connected(self, up: bool) -> None:
+        self._connected = up
+
+    def _must_upkeep(self) -> Upkeep:
+        if self._upkeep is None:
+            msg = "the source is not open"
+            raise SourceUnavailable(msg)
+        return self._upkeep
+
+    def _must_control(self) -> ControlThread:
+        if self._control is None:
+            msg = "the source is not open"
+            raise SourceUnavailable(msg)
+        return self._control
+
+
+def _address(job: Job) -> tuple[int, int, int, int]:
+    return (job.handle[0], job.priority, job.id, job.handle[1])
+
+
+def _threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback)

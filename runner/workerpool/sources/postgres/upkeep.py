@@ -1,0 +1,213 @@
+"""What a runner does about its leases and queues besides claiming: one turn at a time, with an injected clock."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID
+
+from workerpool.sources.base import Job
+from workerpool.sources.postgres.connection import Connection
+from workerpool.sources.postgres.encoding import columns
+
+log = logging.getLogger("workerpool.postgres")
+
+HEARTBEAT = 5.0
+"""Seconds between two reports of a runner about itself."""
+REPORT = 1.0
+"""Seconds between two reports of counts."""
+MAINTENANCE = 3600.0
+"""Seconds between two upkeep runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this runner is, for the table of runners. A boot is one process life: pod names come back, boots don't."""
+
+    boot: UUID
+    name: str
+    host: str
+    pid: int
+    version: str
+
+
+@dataclass(slots=True)
+class Lease:
+    """Seconds that a claim is good for, and the clock (monotonic seconds) that this runner measures it with.
+
+    ``margin``: seconds before the end at which a job that could not be renewed is given up.
+    """
+
+    seconds: float
+    clock: Callable[[], float]
+
+    @property
+    def margin(self) -> float:
+        """A tenth of the lease: handlers get that long to notice."""
+        return self.seconds / 10
+
+    @property
+    def interval(self) -> timedelta:
+        """As Postgres takes it."""
+        return timedelta(seconds=self.seconds)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What finished on one queue since the last report."""
+
+    completed: int = 0
+    failed: int = 0
+    dead: int = 0
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """The state of the control thread; every method runs in it except ``leased``, ``settled`` and ``count``."""
+
+    identity: Identity
+    lease: Lease
+    held: Callable[[], Sequence[Job]]
+    retention: timedelta = timedelta(days=7)
+    queues: dict[int, str] = field(default_factory=dict)
+    slots: int = 0
+    moved: bool = False
+    _until: dict[int, float] = field(default_factory=dict)
+    _counts: dict[int, Counts] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+    _fenced: list[Job] = field(default_factory=list)
+    _next: dict[str, float] = field(default_factory=dict)
+    _trouble: str = ""
+
+    def leased(self, jobs: Sequence[Job], since: float) -> None:
+        """These jobs are ours until ``since`` (when the claim was sent) plus one lease."""
+        until = since + self.lease.seconds
+        self._until.update(dict.fromkeys([job.id for job in jobs], until))
+
+    def settled(self, jobs: Sequence[Job]) -> None:
+        """These jobs are nobody's of ours any more."""
+        for job in jobs:
+            self._until.pop(job.id, None)
+
+    def count(self, queue_id: int, *, completed: int = 0, failed: int = 0, dead: int = 0) -> None:
+        """Adds to the next report."""
+        with self._counting:
+            counts = self._counts.setdefault(queue_id, Counts())
+            counts.completed += completed
+            counts.failed += failed
+            counts.dead += dead
+
+    def promote_soon(self) -> None:
+        """Somebody enqueued: perhaps a delayed job."""
+        self._next["promote"] = 0.0
+
+    def cancelled(self, job_id: int) -> list[Job]:
+        """The held job of this id, taken away by an operator."""
+        return [job for job in self.held() if job.id == job_id]
+
+    def failed(self, error: Exception) -> None:
+        """Says once that the database can't be used, and gives up what can't be renewed in time."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            log.warning("Lost the queue's database, trying again: %s", error)
+        self._fence_overdue(self.lease.clock())
+
+    def take_fenced(self) -> list[Job]:
+        """Jobs given up since the last call."""
+        fenced, self._fenced = self._fenced, []
+        return fenced
+
+    async def turn(self, connection: Connection) -> float:
+        """Does whatever is due; returns the seconds until something else may be."""
+        now = self.lease.clock()
+        if self._trouble:
+            log.info("The queue's database is back")
+            self._trouble = ""
+        await self._renew(connection, now)
+        self.moved = False
+        if self._due("promote", now, 1.0):
+            await self._promote(connection, now)
+        if self._due("report", now, REPORT):
+            await self._report(connection)
+        if self._due("heartbeat", now, HEARTBEAT):
+            await self._heartbeat(connection)
+        if self._due("maintenance", now, MAINTENANCE):
+            await connection.fetch("select * from workerpool.maintain($1)", self.retention, timeout=300)
+        renewals = min(1.0, self.lease.seconds / 6)
+        return max(0.005, min(renewals, min(self._next.values()) - self.lease.clock()))
+
+    async def farewell(self, connection: Connection) -> None:
+        """The last report of a runner that ends in order."""
+        await self._report(connection)
+        await connection.execute("delete from workerpool.runner where boot = $1", self.identity.boot)
+
+    def _due(self, what: str, now: float, period: float) -> bool:
+        if self._next.get(what, 0.0) > now:
+            return False
+        self._next[what] = now + period
+        return True
+
+    async def _renew(self, connection: Connection, now: float) -> None:
+        half = self.lease.seconds / 2
+        late = sorted(
+            (job for job in self.held() if self._until.get(job.id, now + half) - now < half), key=lambda job: job.id
+        )
+        self._fence_overdue(now)
+        if not late:
+            return
+        lost = set(
+            await connection.fetchval(
+                "select workerpool.extend($1, $2, $3, $4, $5, $6)",
+                self.identity.boot,
+                *columns(late),
+                self.lease.interval,
+            )
+        )
+        self._fenced += [job for job in late if job.id in lost]
+        self.leased([job for job in late if job.id not in lost], now)
+
+    def _fence_overdue(self, now: float) -> None:
+        margin = self.lease.margin
+        held = self.held()
+        overdue = [job for job in held if self._until.get(job.id, now + margin) - margin < now]
+        for job in overdue:
+            self._until.pop(job.id, None)
+        self._fenced += overdue
+        if len(self._until) > 4 * len(held) + 1000:
+            ours = {job.id for job in held}
+            for job_id in [one for one in list(self._until) if one not in ours and self._until[one] < now]:
+                self._until.pop(job_id, None)
+
+    async def _promote(self, connection: Connection, now: float) -> None:
+        row = await connection.fetchrow("select * from workerpool.promote($1)", list(self.queues))
+        if row is None:
+            return
+        self.moved = row["moved"] > 0
+        if row["next_due"] is not None:
+            self._next["promote"] = now + min(1.0, max(0.0, row["next_due"]))
+
+    async def _report(self, connection: Connection) -> None:
+        with self._counting:
+            counts, self._counts = self._counts, {}
+        if counts:
+            await connection.executemany(
+                "insert into workerpool.stat (queue_id, completed, failed, dead) values ($1, $2, $3, $4)",
+                [(queue, it.completed, it.failed, it.dead) for queue, it in counts.items()],
+            )
+
+    async def _heartbeat(self, connection: Connection) -> None:
+        me = self.identity
+        await connection.execute(
+            "insert into workerpool.runner (boot, name, host, pid, queues, slots, busy, version) "
+            "values ($1, $2, $3, $4, $5, $6, $7, $8) "
+            "on conflict (boot) do update set busy = excluded.busy, seen_at = now()",
+            me.boot,
+            me.name,
+            me.host,
+            me.pid,
+            list(self.queues.values()),
+            self.slots,
+            len(self.held()),
+            me.version,
+        )
