@@ -28,12 +28,13 @@ LogFormat = Literal["text", "json"]
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 _OWN_ATTRIBUTES: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_context: ContextVar[Mapping[str, object]] = ContextVar("workerpool_log_context", default={})  # noqa: B039 - never mutated
+FIELDS: ContextVar[Mapping[str, object]] = ContextVar("workerpool_log_context", default={})  # noqa: B039 - never mutated
+"""What `bound` adds to. A slot of the runner sets it once, to fields that follow the job it runs: nothing per job."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How to log. ``file`` adds a copy on disk, rotated at ``max_bytes`` with ``backups`` older files kept."""
+    """How to log; ``level`` in any case. ``file``: a copy on disk, rotated at ``max_bytes``, ``backups`` old ones kept."""
 
     format: LogFormat = "text"
     level: str = "INFO"
@@ -46,17 +47,17 @@ class LogSettings:
 @contextmanager
 def bound(**fields: object) -> Iterator[None]:
     """Adds ``fields`` to every record logged inside, in this task or thread only."""
-    token = _context.set({**_context.get(), **fields})
+    token = FIELDS.set({**FIELDS.get(), **fields})
     try:
         yield
     finally:
-        _context.reset(token)
+        FIELDS.reset(token)
 
 
 def fields_of(record: logging.LogRecord, process_fields: Mapping[str, object]) -> dict[str, object]:
     """The context of ``record``: process first, then bound, then the record's ``extra``; values as they are."""
     extra = {key: value for key, value in vars(record).items() if key not in _OWN_ATTRIBUTES}
-    return {**process_fields, **_context.get(), **extra}
+    return {**process_fields, **FIELDS.get(), **extra}
 
 
 def timestamp(seconds: float) -> str:
@@ -126,14 +127,14 @@ def configure(settings: LogSettings, stream: TextIO | None = None) -> Callable[[
         handlers.append(_file_handler(settings, settings.file))
     for handler in handlers:
         handler.setFormatter(formatter)
-    return _install(handlers, settings.level)
+    return _install(handlers, settings.level.upper())
 
 
 def check(settings: LogSettings) -> None:
     """Raises ConfigError that names the variable, the value and what is accepted."""
     if settings.format not in ("text", "json"):
         raise ConfigError(f"WORKERPOOL_LOG_FORMAT: {settings.format!r} is not a log format; use text or json")
-    if settings.level not in LEVELS:
+    if settings.level.upper() not in LEVELS:
         raise ConfigError(f"WORKERPOOL_LOG_LEVEL: {settings.level!r} is not a level; use one of {', '.join(LEVELS)}")
 
 

@@ -147,6 +147,12 @@ def test_bad_settings_name_the_variable_the_value_and_the_cure(settings: Any, na
     assert all(name in str(caught.value) for name in names)
 
 
+def test_levels_are_read_in_any_case(log_to: Callable[..., Lines]) -> None:
+    lines = log_to(level="debug")
+    LOGGER.debug("x")
+    assert len(lines()) == 1
+
+
 def test_configure_can_be_undone() -> None:
     root = logging.getLogger()
     before = (root.handlers[:], root.level)
