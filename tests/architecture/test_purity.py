@@ -17,9 +17,13 @@ PURE = next(
 
 ENVIRONMENT_READERS = (
     "workerpool.cli",
+    "workerpool.producer",
     "workerpool_operator.main",
 )
-"""Composition roots (with their submodules): the only ones that may touch the process environment."""
+"""Composition roots (with their submodules): the only ones that may touch the process environment.
+
+``workerpool.producer`` is among them because ``get_producer()`` and ``publish`` are called by users' own programs.
+"""
 
 WALL_CLOCK = re.compile(r"^(datetime\.)?(datetime|date)\.(now|utcnow|today)$|^time\.(time|time_ns)$")
 IMPURE = re.compile(WALL_CLOCK.pattern + r"|^(time|random|secrets|uuid|os|asyncio)\.")
