@@ -1,6 +1,7 @@
 """The documentation is true: its commands run and print what it promises, its code and data parse."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.e2e.fresh_clone import ROOT, copy_clone
 
 ALL_BLOCKS = [block for page in pages(ROOT) for block in blocks(page)]
 COMMAND_SECONDS = 120
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 pytestmark = pytest.mark.e2e
 
@@ -73,3 +75,17 @@ def test_block_is_checkable(block: Block) -> None:
     proof = (ROOT / block.covered_by).read_text(encoding="utf-8")
     missing = [command.text for command in commands(block) if command.text not in proof]
     assert missing == [], f"{block.covered_by} does not contain these commands, so nothing proves them"
+
+
+@pytest.mark.parametrize("page", pages(ROOT), ids=_name)
+def test_links_inside_the_repository_lead_somewhere(page: Path) -> None:
+    targets = [target.split("#")[0] for target in LINK.findall(page.read_text(encoding="utf-8"))]
+    broken = [target for target in targets if "://" not in target and not (page.parent / target).exists()]
+    assert broken == []
+
+
+def test_index_names_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / target).resolve() for target in LINK.findall(index.read_text(encoding="utf-8"))}
+    lost = [_name(page) for page in index.parent.glob("*.md") if page != index and page not in linked]
+    assert lost == [], "add a line to docs/README.md: the question that the page answers"
