@@ -7,7 +7,7 @@ Precedence: a WORKERPOOL_ variable, then the older names listed beside it (first
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from workerpool_contract import names
 from workerpool_contract.model import DAY_SECONDS
@@ -17,7 +17,15 @@ from workerpool_contract.variables import Alias, SettingsError, Variable, choice
 MILLI = 0.001
 WEEK = 7 * DAY_SECONDS
 
-__all__ = ["VARIABLES", "RunnerSettings", "SettingsError", "from_environment", "settings_of", "to_environment"]
+__all__ = [
+    "VARIABLES",
+    "RunnerSettings",
+    "SettingsError",
+    "from_environment",
+    "settings_of",
+    "to_environment",
+    "without_settings",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +51,7 @@ class RunnerSettings:
     retry_initial_delay: float | None = None
     retry_max_delay: float | None = None
     poll_interval: float | None = None
-    lease: float = 60.0
+    lease: float = 30.0
     max_crashes: int = 3
     max_payload: int = 1_048_576
     postgres_mode: str = PostgresMode.DIRECT.value
@@ -114,11 +122,15 @@ def to_environment(settings: RunnerSettings) -> dict[str, str]:
     }
 
 
-def settings_of(pool: str, spec: WorkerPoolSpec, url: str) -> RunnerSettings:
-    """The settings that every replica of ``pool`` shares; a platform replaces what differs per replica or machine."""
+def settings_of(pool: str, spec: WorkerPoolSpec, url: str, base: RunnerSettings | None = None) -> RunnerSettings:
+    """The settings that every replica of ``pool`` shares; a platform replaces what differs per replica or machine.
+
+    ``base`` fills in what a spec has no word for (lease, log format, limits); the spec's own fields always win.
+    """
     postgres = spec.source.postgres
     retry, worker = spec.retry, spec.worker
-    return RunnerSettings(
+    return replace(
+        base or RunnerSettings(),
         url=url,
         app=worker.app,
         workers=worker.names,
@@ -135,6 +147,13 @@ def settings_of(pool: str, spec: WorkerPoolSpec, url: str) -> RunnerSettings:
         postgres_mode=(postgres.mode if postgres else PostgresMode.DIRECT).value,
         probe_port=spec.probes.port,
     )
+
+
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` without any variable that a runner reads as a setting, older names included."""
+    names_read = {variable.name for variable in VARIABLES}
+    names_read.update(alias.name for variable in VARIABLES for alias in variable.aliases)
+    return {name: value for name, value in environ.items() if name not in names_read}
 
 
 def _as_float(value: int | None) -> float | None:

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Job
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated

@@ -4,8 +4,6 @@ import re
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
-
 
 from workerpool.errors import SchemaError
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, describe, translated
@@ -31,7 +29,8 @@ class Migration:
 @dataclass(frozen=True, slots=True)
 class SchemaState:
     """``applied``: versions in the database. ``pending``: migrations of this release that are not. ``unknown``: versions
-    that only a newer release has."""
+    that only a newer release has.
+    """
 
     applied: tuple[int, ...]
     pending: tuple[Migration, ...]

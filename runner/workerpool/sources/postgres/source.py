@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
 from workerpool.sources.base import Job, Settlement, Subscription

@@ -73,7 +73,7 @@ class Upkeep:
     queues: dict[int, str] = field(default_factory=dict)
     slots: int = 0
     moved: bool = False
-    _until: dict[int, float] = field(default_factory=dict)
+    _until: dict[tuple[int, int], float] = field(default_factory=dict)
     _counts: dict[int, Counts] = field(default_factory=dict)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _fenced: list[Job] = field(default_factory=list)
@@ -83,12 +83,12 @@ class Upkeep:
     def leased(self, jobs: Sequence[Job], since: float) -> None:
         """These jobs are ours until ``since`` (when the claim was sent) plus one lease."""
         until = since + self.lease.seconds
-        self._until.update(dict.fromkeys([job.id for job in jobs], until))
+        self._until.update(dict.fromkeys([_key(job) for job in jobs], until))
 
     def settled(self, jobs: Sequence[Job]) -> None:
         """These jobs are nobody's of ours any more."""
         for job in jobs:
-            self._until.pop(job.id, None)
+            self._until.pop(_key(job), None)
 
     def count(self, queue_id: int, *, completed: int = 0, failed: int = 0, dead: int = 0) -> None:
         """Adds to the next report."""
@@ -151,7 +151,7 @@ class Upkeep:
     async def _renew(self, connection: Connection, now: float) -> None:
         half = self.lease.seconds / 2
         late = sorted(
-            (job for job in self.held() if self._until.get(job.id, now + half) - now < half), key=lambda job: job.id
+            (job for job in self.held() if self._until.get(_key(job), now + half) - now < half), key=lambda job: job.id
         )
         self._fence_overdue(now)
         if not late:
@@ -170,14 +170,14 @@ class Upkeep:
     def _fence_overdue(self, now: float) -> None:
         margin = self.lease.margin
         held = self.held()
-        overdue = [job for job in held if self._until.get(job.id, now + margin) - margin < now]
+        overdue = [job for job in held if self._until.get(_key(job), now + margin) - margin < now]
         for job in overdue:
-            self._until.pop(job.id, None)
+            self._until.pop(_key(job), None)
         self._fenced += overdue
         if len(self._until) > 4 * len(held) + 1000:
-            ours = {job.id for job in held}
-            for job_id in [one for one in list(self._until) if one not in ours and self._until[one] < now]:
-                self._until.pop(job_id, None)
+            ours = {_key(job) for job in held}
+            for key in [one for one in list(self._until) if one not in ours and self._until[one] < now]:
+                self._until.pop(key, None)
 
     async def _promote(self, connection: Connection, now: float) -> None:
         row = await connection.fetchrow("select * from workerpool.promote($1)", list(self.queues))
@@ -211,3 +211,8 @@ class Upkeep:
             len(self.held()),
             me.version,
         )
+
+
+def _key(job: Job) -> tuple[int, int]:
+    """A job under one claim: the same job may be handed back and claimed again at once."""
+    return (job.id, job.handle[1])

@@ -1,0 +1,1 @@
+"""The `workerpool` command: one module per group of subcommands, found through entry points."""

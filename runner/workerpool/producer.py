@@ -1,0 +1,187 @@
+"""Sending jobs from anywhere: ``get_producer(url)`` or, for one-off calls, ``publish``.
+
+Payloads are anything that JSON can say (pydantic models, datetimes and UUIDs included); they are checked here, before
+anything is sent.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pydantic_core import PydanticSerializationError, from_json, to_json
+
+from workerpool.engines import open_publisher
+from workerpool.errors import ConfigError, PayloadError
+from workerpool.sources.base import Enqueued, NewJob, Publisher
+from workerpool_contract.names import ENV_URL
+
+DEFAULT_MAX_PAYLOAD = 1_048_576
+MAX_PRIORITY = 100
+MAX_QUEUE_NAME = 255
+
+
+@dataclass(slots=True)
+class Producer:
+    """Puts jobs on queues of one engine. Safe to share between tasks of one loop; ``async with`` closes it.
+
+    ``max_payload``: bytes of JSON that one payload may have.
+    """
+
+    publisher: Publisher
+    max_payload: int = DEFAULT_MAX_PAYLOAD
+    headers: dict[str, str] = field(default_factory=dict)
+
+    async def send(  # noqa: PLR0913 - one keyword per option of a job is the interface
+        self,
+        queue: str,
+        payload: Any,  # noqa: ANN401 - whatever JSON can say
+        *,
+        priority: int = 0,
+        delay: float | timedelta = 0,
+        expires_in: float | timedelta | None = None,
+        unique_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        connection: Any = None,  # noqa: ANN401 - asyncpg's or psycopg's
+    ) -> Enqueued:
+        """Enqueues one job; durable when it returns.
+
+        ``delay`` and ``expires_in``: seconds from now. ``unique_key``: nothing is added while an unfinished job of the
+        queue has this key. ``connection``: enqueue inside the caller's transaction on it (asyncpg or psycopg).
+        Raises PayloadError, ConfigError, SourceUnavailable, SchemaError.
+        """
+        job = self.job(
+            payload, priority=priority, delay=delay, expires_in=expires_in, unique_key=unique_key, headers=headers
+        )
+        check_queue(queue)
+        if connection is not None:
+            from workerpool.sources.postgres.publisher import enqueue_on
+
+            return await enqueue_on(connection, queue, job)
+        return (await self.publisher.enqueue(queue, [job]))[0]
+
+    async def enqueue_many(self, queue: str, payloads: Iterable[Any], *, priority: int = 0) -> list[Enqueued]:
+        """Enqueues one job per payload, all or none; returns their ids in order. Raises as ``send``."""
+        check_queue(queue)
+        return await self.publisher.enqueue(queue, [self.job(payload, priority=priority) for payload in payloads])
+
+    async def enqueue_jobs(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Enqueues prepared jobs (see ``job``), all or none. Raises as ``send``."""
+        check_queue(queue)
+        return await self.publisher.enqueue(queue, jobs)
+
+    async def enqueue_bulk(self, queue: str, payloads: Iterable[Any]) -> int:
+        """Enqueues plain jobs by the engine's fastest way, all or none, and returns how many. Raises as ``send``."""
+        check_queue(queue)
+        texts = [self.encode(payload) for payload in payloads]
+        bulk = getattr(self.publisher, "enqueue_bulk", None)
+        if bulk is not None:
+            return int(await bulk(queue, texts))
+        return len(await self.publisher.enqueue(queue, [NewJob(text) for text in texts]))
+
+    def job(
+        self,
+        payload: Any,  # noqa: ANN401 - as send
+        *,
+        priority: int = 0,
+        delay: float | timedelta = 0,
+        expires_in: float | timedelta | None = None,
+        unique_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> NewJob:
+        """A checked job, not sent yet. Raises PayloadError, ConfigError."""
+        if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+            raise ConfigError(f"priority: {priority} is outside -{MAX_PRIORITY} to {MAX_PRIORITY}; higher runs first")
+        all_headers = {**self.headers, **(headers or {})}
+        return NewJob(
+            self.encode(payload),
+            priority,
+            _seconds("delay", delay),
+            None if expires_in is None else _seconds("expires_in", expires_in),
+            unique_key,
+            json.dumps(all_headers) if all_headers else None,
+        )
+
+    def encode(self, payload: Any) -> str:  # noqa: ANN401 - as send
+        """The payload as JSON text. Raises PayloadError when it has none or is too large."""
+        try:
+            data = to_json(payload, inf_nan_mode="strings")
+        except (PydanticSerializationError, ValueError) as error:
+            raise PayloadError(
+                f"payload: {type(payload).__name__} can't be written as JSON ({error}); send dicts, lists, texts, "
+                "numbers, or a pydantic model"
+            ) from None
+        check_size(len(data), self.max_payload)
+        return data.decode()
+
+    async def close(self) -> None:
+        """Gives back the connection."""
+        await self.publisher.close()
+
+    async def __aenter__(self) -> "Producer":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+_current: Producer | None = None
+
+
+def get_producer(url: str | None = None, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> Producer:
+    """A producer. Inside a runner and without ``url``: the runner's own. Elsewhere ``url`` or WORKERPOOL_URL decides.
+
+    Raises ConfigError when neither names an engine.
+    """
+    if url is None and _current is not None:
+        return _current
+    found = url or os.environ.get(ENV_URL)
+    if not found:
+        raise ConfigError(f"url: no queue is named; pass get_producer(url=…) or set {ENV_URL}=postgresql://…")
+    return Producer(open_publisher(found), max_payload)
+
+
+def use_producer(producer: Producer | None) -> None:
+    """Makes ``producer`` what ``get_producer()`` returns in this process (runners and tests do)."""
+    global _current  # noqa: PLW0603 - one per process is the point
+    _current = producer
+
+
+async def publish(topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+    """Sends one message and is done: the runner's producer inside handlers, else a connection for this call."""
+    if _current is not None:
+        return await _current.send(topic, payload, **options)
+    async with get_producer() as producer:
+        return await producer.send(topic, payload, **options)
+
+
+def check_queue(queue: str) -> None:
+    """Raises ConfigError for a name that no engine could take."""
+    if not queue or len(queue) > MAX_QUEUE_NAME or not queue.isprintable():
+        raise ConfigError(f"queue: {queue[:80]!r} is no queue name; use 1 to {MAX_QUEUE_NAME} printable characters")
+
+
+def check_size(size: int, limit: int) -> None:
+    """Raises PayloadError for a payload of ``size`` bytes over ``limit``."""
+    if size > limit:
+        raise PayloadError(
+            f"payload: {size} bytes are over the limit of {limit}; store the data elsewhere and send a reference, "
+            "or raise WORKERPOOL_MAX_PAYLOAD_BYTES"
+        )
+
+
+def parse_payload(text: str) -> Any:  # noqa: ANN401 - whatever JSON can say
+    """The value of JSON text. Raises PayloadError with line and column."""
+    try:
+        return from_json(text)
+    except ValueError as error:
+        raise PayloadError(f"payload: not JSON ({error}); write one JSON value, for example '{{\"id\": 1}}'") from None
+
+
+def _seconds(name: str, value: float | timedelta) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
+    if not 0 <= seconds < 10 * 366 * 86400:
+        raise ConfigError(f"{name}: {value!r} is not a number of seconds from 0; use for example {name}=30")
+    return seconds

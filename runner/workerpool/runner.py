@@ -1,0 +1,316 @@
+"""One runner process, put together: source, lanes, dispatcher, settler and probes; from start to the end of the drain.
+
+The order of a drain: not ready, no further claim, hand back what did not start, let the running jobs finish within the
+drain timeout, hand back the rest as interrupted, settle everything, leave.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from workerpool.definition import WorkerDefinition
+from workerpool.dispatch import Dispatcher
+from workerpool.engines import SourceOptions, open_publisher, open_source
+from workerpool.errors import ConfigError
+from workerpool.handlers import Handlers
+from workerpool.lanes import Lane, LaneConfig
+from workerpool.metrics import STATUS_OF, Metrics, Status
+from workerpool.outcome import SUCCEEDED
+from workerpool.pipeline import Services, Tracer, compile_pipeline
+from workerpool.probe_server import ProbeServer
+from workerpool.probes import Pulse, RunnerProbes, RunnerStatus
+from workerpool.producer import Producer, use_producer
+from workerpool.registry import select, subscriptions
+from workerpool.settler import Settler
+from workerpool.sources.base import Job, JobSource, Settlement, Subscription
+from workerpool_contract.environment import RunnerSettings
+
+log = logging.getLogger("workerpool.runner")
+
+WATCH_INTERVAL = 0.05
+"""Seconds between two looks at timeouts: how late a timeout may strike."""
+
+
+def chosen(
+    definitions: Sequence[WorkerDefinition], settings: RunnerSettings
+) -> list[tuple[WorkerDefinition, Subscription]]:
+    """The workers that this process runs, with the pool's settings over their own, and their queues.
+
+    Named workers; else those that consume the pool's queue; else all. Raises ConfigError.
+    """
+    queues = subscriptions(definitions)
+    picked = select(definitions, settings.workers)
+    if settings.queue is not None:
+        serving = [it for it in picked if queues[it.name].queue == settings.queue]
+        if not serving:
+            known = ", ".join(sorted({queues[it.name].queue for it in picked}))
+            raise ConfigError(
+                f"queue: no worker consumes {settings.queue!r}; the queues of these workers are {known}. "
+                "Correct source.postgres.queue in the manifest or the worker's topic"
+            )
+        if not settings.workers:
+            picked = tuple(serving)
+    return [(_overridden(it, settings), queues[it.name]) for it in picked]
+
+
+def _overridden(definition: WorkerDefinition, settings: RunnerSettings) -> WorkerDefinition:
+    return definition.overridden(
+        concurrency=settings.concurrency,
+        job_timeout=settings.job_timeout,
+        max_retries=settings.max_retries,
+        backoff=settings.retry_backoff,  # type: ignore[arg-type]  # the settings checked the word
+        initial_delay=settings.retry_initial_delay,
+        max_delay=settings.retry_max_delay,
+    )
+
+
+@dataclass(slots=True)
+class Runner:
+    """A runner process. ``url`` must be resolved; ``clock`` is monotonic seconds."""
+
+    settings: RunnerSettings
+    definitions: Sequence[WorkerDefinition]
+    tracer: Tracer | None = None
+    clock: Callable[[], float] = time.monotonic
+    boot: UUID = field(default_factory=uuid4)
+    metrics: Metrics = field(default_factory=Metrics)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    probe_port: int | None = None
+    _lanes: list[Lane] = field(default_factory=list)
+    _held: dict[int, Job] = field(default_factory=dict)
+    _handlers: Handlers = field(default_factory=Handlers)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    _source: JobSource | None = None
+    _dispatcher: Dispatcher | None = None
+    _settler: Settler | None = None
+    _pulse: Pulse | None = None
+    _consuming: bool = False
+
+    async def run(self) -> None:
+        """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
+        workers = chosen(self.definitions, self.settings)
+        self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
+        self._settler = settler = Settler(source, self._settled)
+        self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
+        dispatcher = Dispatcher(source, self._lanes, self.clock, self.settings.poll_interval or 2.0, self._claimed)
+        self._dispatcher = dispatcher
+        self._pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
+        source.on_fenced(self._fenced)
+        await source.open([queue for _, queue in workers], lambda: list(self._held.values()))
+        probes = self._serve_probes()
+        producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
+        use_producer(producer)
+        try:
+            await self._work(dispatcher, settler)
+        finally:
+            use_producer(None)
+            await producer.close()
+            await source.close()
+            self._handlers.close()
+            probes.close()
+
+    def stop(self) -> None:
+        """Begins the drain; a second call cuts the running jobs off at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT drain; a second one hurries."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+
+    def status(self) -> RunnerStatus:
+        """What the probes report; callable from any thread."""
+        now = self.clock()
+        starts = [start for lane in self._lanes if (start := lane.oldest_start) is not None]
+        busy = sum(lane.busy for lane in self._lanes)
+        slots = sum(lane.config.concurrency for lane in self._lanes)
+        return RunnerStatus(
+            is_running=self.started.is_set(),
+            queues=tuple(lane.config.queue for lane in self._lanes),
+            concurrency=slots,
+            busy=busy,
+            buffered=sum(lane.buffered for lane in self._lanes),
+            draining=self._stop.is_set(),
+            connected=self._source is not None and self._source.connected,
+            consuming=self._consuming,
+            has_capacity=busy < slots,
+            pid=os.getpid(),
+            boot=str(self.boot),
+            oldest_job_seconds=round(now - min(starts), 3) if starts else None,
+        )
+
+    async def _work(self, dispatcher: Dispatcher, settler: Settler) -> None:
+        settling = asyncio.create_task(settler.run(), name="settle")
+        helpers = [
+            asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._beat(), name="pulse"),
+        ]
+        claiming = asyncio.create_task(dispatcher.run(), name="dispatch")
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        self._consuming = True
+        self.started.set()
+        log.info("Runner started: %s", ", ".join(f"{it.config.worker} on {it.config.queue}" for it in self._lanes))
+        try:
+            await asyncio.wait([claiming, settling, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            await self._drain(dispatcher, claiming)
+            await settler.drained()
+            settler.close()
+            await settling
+        finally:
+            self._consuming = False
+            await _end([*helpers, stopping, claiming, settling])
+        log.info("Runner stopped: %d completed, %d failed", self.metrics.completed, self.metrics.failed)
+
+    async def _drain(self, dispatcher: Dispatcher, claiming: "asyncio.Task[None]") -> None:
+        self._stop.set()
+        dispatcher.drain()
+        for lane in self._lanes:
+            lane.close()
+        await claiming
+        busy = sum(lane.busy for lane in self._lanes)
+        seconds = self.settings.effective_drain_timeout
+        if busy:
+            log.info("Draining: %d running jobs get %g s to finish", busy, seconds)
+        finishing = [asyncio.create_task(lane.finished()) for lane in self._lanes]
+        hurry = asyncio.create_task(self._hurry.wait())
+        everything = asyncio.gather(*finishing)
+        await asyncio.wait([everything, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for lane in self._lanes:
+            lane.cut_all("drain")
+        await everything
+        await _end([hurry])
+
+    async def _watch(self) -> None:
+        while True:
+            for lane in self._lanes:
+                lane.watch()
+            await asyncio.sleep(WATCH_INTERVAL)
+
+    async def _beat(self) -> None:
+        if self._pulse is None or self._dispatcher is None:
+            return
+        pulse, dispatcher = self._pulse, self._dispatcher
+        seen = dispatcher.turned
+
+        def should_turn() -> bool:
+            nonlocal seen
+            if dispatcher.turned != seen:
+                seen = dispatcher.turned
+                pulse.turned()
+            return self.status().should_turn
+
+        await pulse.run(should_turn)
+
+    def _lane(self, definition: WorkerDefinition, queue: Subscription, source: JobSource, settler: Settler) -> Lane:
+        temp = self.settings.temp_dir
+        services = Services(
+            progress=source,
+            handlers=self._handlers,
+            max_payload=self.settings.max_payload,
+            max_crashes=self.settings.max_crashes,
+            temp_root=Path(temp) if temp else None,
+            tracer=self.tracer,
+        )
+        self.metrics.add_worker(definition.name, queue.queue)
+        config = LaneConfig(definition.name, queue.queue, definition.concurrency, definition.timeout, self.clock)
+        return Lane(
+            config, compile_pipeline(definition, services=services), source, settler.add, hungry=self._lane_hungry
+        )
+
+    def _lane_hungry(self) -> None:
+        if self._dispatcher is not None:
+            self._dispatcher.hungry()
+
+    def _claimed(self, jobs: Sequence[Job], seconds: float) -> None:
+        self.metrics.claim_seconds.observe(seconds)
+        if not jobs:
+            return
+        self._held.update([(job.id, job) for job in jobs])
+        self.metrics.claim_size.observe(len(jobs))
+        self.metrics.wait_seconds.observe(jobs[0].waited)
+
+    def _settled(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
+        self.metrics.flush_size.observe(len(settlements))
+        held = self._held
+        for it in settlements:
+            if held.get(it.job.id) is it.job:
+                del held[it.job.id]
+        lost = {job.id for job in stale}
+        if lost:
+            self.metrics.stale_settlements += len(lost)
+            log.warning("%d outcomes came after their lease was lost and were not recorded", len(lost))
+        groups: dict[tuple[str, Status], list[float]] = {}
+        for job, outcome, duration, worker in settlements:
+            if outcome is SUCCEEDED and not lost:
+                status = Status.COMPLETED
+            else:
+                status = Status.STALE if job.id in lost else STATUS_OF[type(outcome)]
+            groups.setdefault((worker, status), []).append(duration)
+        for (worker, status), durations in groups.items():
+            self.metrics.observe_many(worker, status, durations)
+
+    def _fenced(self, jobs: Sequence[Job]) -> None:
+        ours = [job for job in jobs if self._held.get(job.id) is job]
+        if ours:
+            log.warning("Lost the lease of %d jobs; their handlers are cut off", len(ours))
+        for lane in self._lanes:
+            lane.cut(ours, "fenced")
+
+    def _serve_probes(self) -> ProbeServer:
+        if self._pulse is None:
+            msg = "probes need the pulse"
+            raise RuntimeError(msg)
+        probes = RunnerProbes(
+            status=self.status, pulse=self._pulse, metrics=self.metrics, now=lambda: datetime.now(UTC)
+        )
+        server = ProbeServer(probes, self.settings.probe_host, self.settings.probe_port)
+        self.probe_port = server.start()
+        return server
+
+    def _open_source(self, slots: int) -> JobSource:
+        return open_source(
+            SourceOptions(
+                url=self._url,
+                boot=self.boot,
+                name=self.settings.worker_id or self.settings.pool or "runner",
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=version("workerpool"),
+                slots=slots,
+                lease=self.settings.lease,
+                pooled=self._pooled,
+                clock=self.clock,
+            )
+        )
+
+    @property
+    def _pooled(self) -> bool:
+        return self.settings.postgres_mode == "Pooled"
+
+    @property
+    def _url(self) -> str:
+        if self.settings.url is None:
+            raise ConfigError("url: no queue is named; set WORKERPOOL_URL=postgresql://…")
+        return self.settings.url
+
+
+async def _end(tasks: "Sequence[asyncio.Task[object]]") -> None:
+    """Cancels what still runs and raises what failed on its own."""
+    for task in tasks:
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

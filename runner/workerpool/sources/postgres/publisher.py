@@ -1,0 +1,143 @@
+"""Enqueueing on Postgres: arrays for what needs ids or options, COPY for bulk, or on the caller's own connection.
+
+A sleeping runner is woken by a notification sent after the commit, at most one on its way per process and never more
+often than every 10 ms: NOTIFY takes a lock that all committing sessions share.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from workerpool.errors import ConfigError, SourceError
+from workerpool.sources.base import Enqueued, NewJob
+from workerpool.sources.postgres import migrate
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool_contract.names import NOTIFY_CHANNEL, SCHEMA
+
+NOTIFY_INTERVAL = 0.01
+"""Seconds between two notifications of one process."""
+COPY_FROM = 5000
+"""Jobs without options from which COPY is used; below it the ids come back from one INSERT."""
+CHUNK = 10_000
+"""Jobs per statement."""
+
+ENQUEUE_MANY = "select * from workerpool.enqueue_many($1, $2, $3, $4, $5, $6, $7)"
+ENQUEUE = (
+    "select * from workerpool.enqueue(p_queue => {0}, p_payload => {1}, p_priority => {2}, p_delay => {3}, "
+    "p_expires_in => {4}, p_unique_key => {5}, p_headers => {6})"
+)
+
+
+@dataclass(slots=True)
+class PostgresPublisher:
+    """Enqueues over one connection of its own, opened at first use and again after it broke."""
+
+    endpoint: Endpoint
+    _connection: Connection | None = None
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _checked: bool = False
+    _to_notify: set[str] = field(default_factory=set)
+    _notifier: "asyncio.Task[None] | None" = None
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """Durable when it returns. Raises PayloadError, SourceUnavailable, SchemaError."""
+        found: list[Enqueued] = []
+        async with self._lock:
+            connection = await self._ready()
+            async with translated(self.endpoint), connection.transaction():
+                for start in range(0, len(jobs), CHUNK):
+                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs[start : start + CHUNK]))
+                    found += [Enqueued(row[0], row[1]) for row in rows]
+        self._notify(queue)
+        return found
+
+    async def enqueue_bulk(self, queue: str, payloads: Sequence[str]) -> int:
+        """COPYs many plain jobs (no ids, priority, delay or key): several times as fast. Returns the copies made."""
+        async with self._lock:
+            connection = await self._ready()
+            async with translated(self.endpoint), connection.transaction():
+                targets = await connection.fetchval("select workerpool.targets($1)", queue)
+                for target in targets:
+                    await connection.copy_records_to_table(
+                        "job",
+                        schema_name=SCHEMA,
+                        columns=["queue_id", "payload"],
+                        records=((target, payload) for payload in payloads),
+                    )
+        self._notify(queue)
+        return len(payloads) * len(targets)
+
+    async def close(self) -> None:
+        """Sends the last notification and closes the connection."""
+        if self._notifier is not None:
+            await self._notifier
+        await close(self._connection)
+
+    async def _ready(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await connect(self.endpoint, role="enqueue")
+        if not self._checked:
+            async with translated(self.endpoint):
+                migrate.require(await migrate.state(self._connection), self.endpoint.url)
+            self._checked = True
+        return self._connection
+
+    def _notify(self, queue: str) -> None:
+        self._to_notify.add(queue)
+        if self._notifier is None or self._notifier.done():
+            self._notifier = asyncio.create_task(self._send_notifications())
+
+    async def _send_notifications(self) -> None:
+        while self._to_notify:
+            queues, self._to_notify = self._to_notify, set()
+            try:
+                async with self._lock:
+                    connection = await self._ready()
+                    async with translated(self.endpoint):
+                        await connection.fetch(
+                            "select pg_notify($1, queue) from unnest($2::text[]) queue", NOTIFY_CHANNEL, list(queues)
+                        )
+            except SourceError:
+                return  # The jobs are committed; runners find them by polling.
+            await asyncio.sleep(NOTIFY_INTERVAL)
+
+
+def _arrays(jobs: Sequence[NewJob]) -> tuple[list[Any] | None, ...]:
+    """Payloads, priorities, delays, expiries, keys and headers; an option that no job uses is None as a whole."""
+    columns: tuple[list[Any], ...] = (
+        [job.priority or None for job in jobs],
+        [job.delay or None for job in jobs],
+        [job.expires_in for job in jobs],
+        [job.unique_key for job in jobs],
+        [job.headers for job in jobs],
+    )
+    return ([job.payload for job in jobs], *(c if any(v is not None for v in c) else None for c in columns))
+
+
+async def enqueue_on(connection: Any, queue: str, job: NewJob) -> Enqueued:  # noqa: ANN401 - asyncpg's or psycopg's
+    """Enqueues inside the caller's transaction, on an asyncpg connection or a psycopg one (async or sync).
+
+    The job exists exactly when the caller commits. Raises ConfigError for another kind of connection.
+    """
+    values = (queue, job.payload, job.priority, job.delay, job.expires_in, job.unique_key, job.headers)
+    library = type(connection).__module__.partition(".")[0]
+    if library == "asyncpg":
+        row = await connection.fetchrow(ENQUEUE.format(*_typed("$1", "$2", "$3", "$4", "$5", "$6", "$7")), *values)
+    elif library == "psycopg":
+        cursor = connection.execute(ENQUEUE.format(*_typed(*["%s"] * 7)), values)
+        if hasattr(cursor, "__await__"):
+            row = await (await cursor).fetchone()
+        else:
+            row = cursor.fetchone()
+    else:
+        raise ConfigError(
+            f"connection: {type(connection).__name__} is not known here; pass an asyncpg or psycopg connection "
+            "(SQLAlchemy: the driver connection behind it)"
+        )
+    return Enqueued(int(row[0]), bool(row[1]))
+
+
+def _typed(*marks: str) -> tuple[str, ...]:
+    kinds = ("text", "json", "smallint", "float8", "float8", "text", "json")
+    return tuple(f"{mark}::{kind}" for mark, kind in zip(marks, kinds, strict=True))
