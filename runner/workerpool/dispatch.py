@@ -1,7 +1,7 @@
 """The claim loop of a process: asks the source for as much as the lanes can take, and sleeps when there is nothing.
 
-The next claim is sent while the jobs of the last one run. An empty queue is polled at a growing, jittered interval, and a
-notification cuts every sleep short.
+The next claim is sent while the jobs of the last one run. An empty queue is polled at a growing, jittered interval,
+and a notification cuts every sleep short.
 """
 
 import asyncio

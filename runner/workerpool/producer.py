@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -120,7 +120,7 @@ class Producer:
         """Gives back the connection."""
         await self.publisher.close()
 
-    async def __aenter__(self) -> "Producer":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -159,12 +159,12 @@ class Runner:
             asyncio.create_task(self._beat(), name="pulse"),
         ]
         claiming = asyncio.create_task(dispatcher.run(), name="dispatch")
-        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        stopping = asyncio.create_task(_happened(self._stop), name="stop")
         self._consuming = True
         self.started.set()
         log.info("Runner started: %s", ", ".join(f"{it.config.worker} on {it.config.queue}" for it in self._lanes))
         try:
-            await asyncio.wait([claiming, settling, stopping, *helpers], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({claiming, settling, stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
             await self._drain(dispatcher, claiming)
             await settler.drained()
             settler.close()
@@ -184,14 +184,16 @@ class Runner:
         seconds = self.settings.effective_drain_timeout
         if busy:
             log.info("Draining: %d running jobs get %g s to finish", busy, seconds)
-        finishing = [asyncio.create_task(lane.finished()) for lane in self._lanes]
-        hurry = asyncio.create_task(self._hurry.wait())
-        everything = asyncio.gather(*finishing)
-        await asyncio.wait([everything, hurry], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finishing = asyncio.create_task(self._finished())
+        hurry = asyncio.create_task(_happened(self._hurry))
+        await asyncio.wait({finishing, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for lane in self._lanes:
             lane.cut_all("drain")
-        await everything
+        await finishing
         await _end([hurry])
+
+    async def _finished(self) -> None:
+        await asyncio.gather(*(lane.finished() for lane in self._lanes))
 
     async def _watch(self) -> None:
         while True:
@@ -305,6 +307,10 @@ class Runner:
         if self.settings.url is None:
             raise ConfigError("url: no queue is named; set WORKERPOOL_URL=postgresql://…")
         return self.settings.url
+
+
+async def _happened(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 async def _end(tasks: "Sequence[asyncio.Task[object]]") -> None:

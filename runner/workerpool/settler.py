@@ -1,4 +1,4 @@
-"""Turns outcomes into settlements in batches: at once when nothing is on its way, otherwise with what gathers meanwhile.
+"""Settles outcomes in batches: at once when nothing is on its way, otherwise with what gathers meanwhile.
 
 No timer: an idle runner settles in one round trip, a busy one makes its own batches. Outcomes stay here until the
 source took them, however long it is away.

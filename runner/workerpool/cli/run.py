@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import click
 import uvloop
@@ -44,7 +45,7 @@ def load(settings: RunnerSettings) -> tuple[WorkerDefinition, ...]:
     """The app's workers. Raises ConfigError when no app is named or it can't be loaded."""
     if settings.app is None:
         raise ConfigError(f"app: no module is named; pass --app MODULE or set {ENV_APP}")
-    return load_app(settings.app, folder=os.getcwd())
+    return load_app(settings.app, folder=str(Path.cwd()))
 
 
 async def _run(settings: RunnerSettings, definitions: Sequence[WorkerDefinition]) -> None:

@@ -46,7 +46,7 @@ class Endpoint:
 
 
 async def connect(endpoint: Endpoint, *, role: str) -> Connection:
-    """One connection; ``role`` shows in pg_stat_activity. Raises ConfigError or SourceUnavailable, never with a secret."""
+    """One connection; ``role`` shows in pg_stat_activity. Raises ConfigError or SourceUnavailable, without secrets."""
     async with translated(endpoint):
         return await asyncpg.connect(
             endpoint.url,
@@ -73,7 +73,7 @@ async def translated(endpoint: Endpoint) -> AsyncIterator[None]:
         ) from None
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError) as error:
         raise SchemaError(
-            f"{describe(endpoint.url)} lacks the tables of this release ({redact(str(error))}); run `workerpool migrate`"
+            f"{describe(endpoint.url)} lacks tables ({redact(str(error))}): run `workerpool migrate`"
         ) from None
     except asyncpg.InvalidTextRepresentationError as error:
         raise PayloadError(f"payload: not JSON ({redact(str(error))}); send one JSON value per job") from None

@@ -33,7 +33,8 @@ class Signals:
 
     wake: Callable[[str | None], None]
     fenced: Callable[[Sequence[Job]], None]
-    connected: Callable[[bool], None]
+    connected: Callable[[], None]
+    lost: Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -92,7 +93,7 @@ class ControlThread:
                 while not self._stopping.is_set():
                     await self._turn()
             except (SourceError, ConfigError) as error:
-                self.signals.connected(False)
+                self.signals.lost()
                 self.upkeep.failed(error)
                 self._fence()
                 delay = min(2.0, delay * 2 or 0.1)
@@ -106,7 +107,7 @@ class ControlThread:
         if not self.endpoint.pooled:
             async with translated(self.endpoint):
                 await self._connection.add_listener(NOTIFY_CHANNEL, self._notified)
-        self.signals.connected(True)
+        self.signals.connected()
         self.signals.wake(None)
 
     async def _turn(self) -> None:
@@ -135,7 +136,7 @@ class ControlThread:
         except TimeoutError:
             return
 
-    def _notified(self, _connection: Any, _pid: int, _channel: str, payload: object) -> None:
+    def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         text = str(payload)
         if text.startswith(CANCEL_PREFIX):
             if text[1:].isdigit() and (lost := self.upkeep.cancelled(int(text[1:]))):

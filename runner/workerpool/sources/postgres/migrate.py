@@ -28,8 +28,10 @@ class Migration:
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """``applied``: versions in the database. ``pending``: migrations of this release that are not. ``unknown``: versions
-    that only a newer release has.
+    """A database's migrations.
+
+    ``applied``: versions it has. ``pending``: migrations of this release that it lacks. ``unknown``: versions that only
+    a newer release has.
     """
 
     applied: tuple[int, ...]
@@ -44,10 +46,12 @@ class SchemaState:
 
 def available() -> tuple[Migration, ...]:
     """The migrations of this release, in order."""
-    found = []
-    for entry in files("workerpool.sources.postgres").joinpath("migrations").iterdir():
-        if match := re.fullmatch(r"(\d{4})_(\w+)\.sql", entry.name):
-            found.append(Migration(int(match[1]), match[2], entry.read_text("utf-8")))
+    folder = files("workerpool.sources.postgres").joinpath("migrations")
+    found = [
+        Migration(int(match[1]), match[2], entry.read_text("utf-8"))
+        for entry in folder.iterdir()
+        if (match := re.fullmatch(r"(\d{4})_(\w+)\.sql", entry.name))
+    ]
     return tuple(sorted(found, key=lambda migration: migration.version))
 
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
@@ -81,7 +80,8 @@ class PostgresSource:
         signals = Signals(
             wake=lambda _queue: _threadsafe(loop, self._woken.set),
             fenced=lambda jobs: _threadsafe(loop, lambda: self._on_fenced(jobs)),
-            connected=lambda up: _threadsafe(loop, lambda: self._note_connected(up)),
+            connected=lambda: _threadsafe(loop, self._note_connected),
+            lost=lambda: _threadsafe(loop, self._note_lost),
         )
         self._control = ControlThread(self.endpoint, self._upkeep, signals)
         self._control.start()
@@ -169,7 +169,7 @@ class PostgresSource:
             msg = f"job {job.id} of {job.queue} belongs to another runner now"
             raise LeaseLost(msg)
 
-    async def complete_on(self, connection: Any, settlement: Settlement) -> None:
+    async def complete_on(self, connection: Connection, settlement: Settlement) -> None:
         """Finishes one job in the caller's transaction on an asyncpg connection. Raises LeaseLost: let it roll back."""
         work = batch([settlement])
         if await self._finish(connection, work):
@@ -230,8 +230,11 @@ class PostgresSource:
         for queue_id, (completed, failed, dead) in totals.items():
             upkeep.count(queue_id, completed=completed, failed=failed, dead=dead)
 
-    def _note_connected(self, up: bool) -> None:
-        self._connected = up
+    def _note_connected(self) -> None:
+        self._connected = True
+
+    def _note_lost(self) -> None:
+        self._connected = False
 
     def _must_upkeep(self) -> Upkeep:
         if self._upkeep is None:
