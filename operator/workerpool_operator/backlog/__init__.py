@@ -1,0 +1,1 @@
+"""Readers of backlogs, one module per kind of source."""

@@ -1,0 +1,123 @@
+"""Backlogs of Postgres queues: one connection per URL, one query for all queues of it, and a push when a job arrives.
+
+Every failure becomes an `Unknown` with a reason fit for a status: the server, never the credentials. A lost
+connection is opened again at the next reading.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from workerpool_contract import names
+from workerpool_contract.backlog import Backlog, Reading, Unknown
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection
+
+QUERY = f"select * from {names.SCHEMA}.backlog($1::text[], $2::int)"  # noqa: S608 - a constant
+
+_EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
+    (asyncpg.InvalidPasswordError, "refused the login; check user and password"),
+    (asyncpg.InvalidAuthorizationSpecificationError, "refused the login; check user and password"),
+    (asyncpg.InvalidCatalogNameError, "has no such database; create it or correct the URL"),
+    (asyncpg.InsufficientPrivilegeError, f"forbids reading the schema {names.SCHEMA}; grant usage and execute"),
+    (asyncpg.UndefinedFunctionError, "lacks the tables of this release; run `workerpool migrate`"),
+    (asyncpg.InvalidSchemaNameError, "lacks the tables of this release; run `workerpool migrate`"),
+    (asyncpg.QueryCanceledError, "took too long to answer"),
+    (TimeoutError, "took too long to answer"),
+    (OSError, "can't be reached; check host and port, and that the server runs"),
+    (ValueError, "has an unusable URL; expected postgresql://user:password@host:5432/database"),
+)
+
+
+class PostgresBacklog:
+    """Reads the backlogs of one database. Use it from one task at a time."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cap: int,
+        pooled: bool = False,
+        timeout: float = 5.0,
+        on_push: Callable[[str], None] | None = None,
+    ) -> None:
+        """``cap``: count no further per queue. ``on_push``: told the queue when a job arrives; not with ``pooled``."""
+        self._url = url
+        self._cap = cap
+        self._pooled = pooled
+        self._timeout = timeout
+        self._on_push = on_push
+        self._connection: Connection | None = None
+
+    async def read(self, queues: list[str]) -> dict[str, Reading]:
+        """One reading per queue."""
+        try:
+            rows = await (await self._connected()).fetch(QUERY, queues, self._cap)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+            await self._drop()
+            unknown = Unknown(f"{describe(self._url)} {_why(error)}")
+            return dict.fromkeys(queues, unknown)
+        found: dict[str, Reading] = {row["queue"]: _backlog(row) for row in rows}
+        missing = Unknown(f"{describe(self._url)} said nothing about this queue")
+        return {queue: found.get(queue, missing) for queue in queues}
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._drop()
+
+    async def _connected(self) -> Connection:
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        connection: Connection = await asyncpg.connect(
+            self._url,
+            timeout=self._timeout,
+            command_timeout=self._timeout,
+            statement_cache_size=0 if self._pooled else 100,
+            server_settings=None if self._pooled else {"application_name": "workerpool operator"},
+        )
+        self._connection = connection
+        if self._on_push is not None and not self._pooled:
+            await connection.add_listener(names.NOTIFY_CHANNEL, self._pushed)
+        return connection
+
+    def _pushed(self, *arguments: Any) -> None:  # noqa: ANN401 - asyncpg's callback: connection, pid, channel, payload
+        if self._on_push is not None:
+            self._on_push(str(arguments[-1]))
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+def describe(url: str) -> str:
+    """Host, port and database of ``url``, without the credentials."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "The Postgres server"
+    return f"Postgres at {parts.hostname or 'a local socket'}{port}{parts.path}"
+
+
+def _why(error: Exception) -> str:
+    return next((words for kind, words in _EXPLAINED if isinstance(error, kind)), f"failed: {type(error).__name__}")
+
+
+def _backlog(row: asyncpg.Record) -> Backlog:
+    return Backlog(
+        ready=row["ready"],
+        in_flight=row["in_flight"],
+        delayed=row["delayed"],
+        dead=row["dead"],
+        truncated=row["truncated"],
+        oldest_age=row["oldest_age"],
+        next_due=row["next_due"],
+        completed=row["completed"],
+        failed=row["failed"],
+    )

@@ -1,0 +1,94 @@
+"""The local platform: replicas are runner processes of this machine."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from workerpool_contract.environment import RunnerSettings, settings_of, without_settings
+from workerpool_contract.spec import WorkerPool
+from workerpool_operator.local import rules
+from workerpool_operator.local.replica import Plan, Replica
+from workerpool_operator.platform import PoolState
+
+RUNNER = (sys.executable, "-m", "workerpool", "run")
+DEFAULT_PERIOD, DEFAULT_THRESHOLD = 10, 3
+STARTUP_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all replicas share.
+
+    ``logs``: folder of their log files. ``environ``: the parent's environment. ``base``: settings that no spec speaks
+    of. ``urls``: pool name -> URL of its source.
+    """
+
+    logs: Path
+    environ: Mapping[str, str]
+    base: RunnerSettings
+    urls: Mapping[str, str] = field(repr=False)
+    command: tuple[str, ...] = RUNNER
+
+
+class LocalPlatform:
+    """Runs the replicas of several pools as child processes."""
+
+    def __init__(self, surroundings: Surroundings, steady: Callable[[], float]) -> None:
+        """``steady``: seconds of a clock that never jumps."""
+        self._around = surroundings
+        self._steady = steady
+        self._pools: dict[str, dict[str, Replica]] = {}
+
+    async def observe(self, pool: WorkerPool) -> PoolState:
+        """Asks every replica of the pool; those that are gone for good are forgotten."""
+        replicas = self._pools.setdefault(pool.metadata.name, {})
+        for name in [name for name, replica in replicas.items() if replica.gone]:
+            del replicas[name]
+        return PoolState(tuple(await asyncio.gather(*(replica.look() for replica in list(replicas.values())))))
+
+    async def scale(self, pool: WorkerPool, replicas: int) -> None:
+        """Starts replicas, or drains the least busy; a drained one is no capacity any more from this moment."""
+        present = self._pools.setdefault(pool.metadata.name, {})
+        views = [replica.view() for replica in present.values()]
+        surplus = sum(not view.draining for view in views) - replicas
+        for name in rules.victims(views, max(0, surplus)):
+            present[name].stop()
+        for _ in range(-surplus):
+            replica = Replica(self._plan(pool, present), self._steady)
+            present[replica.view().name] = replica
+            replica.start()
+
+    async def close(self) -> None:
+        """Drains every replica and waits for it."""
+        for replica in self._all():
+            replica.stop()
+        await asyncio.gather(*(replica.ended() for replica in self._all()))
+
+    def kill(self) -> None:
+        """Ends every replica now; `close` then returns soon."""
+        for replica in self._all():
+            replica.kill()
+
+    def _all(self) -> list[Replica]:
+        return [replica for replicas in self._pools.values() for replica in replicas.values()]
+
+    def _plan(self, pool: WorkerPool, present: Mapping[str, Replica]) -> Plan:
+        name = next(name for n in count(1) if (name := f"{pool.metadata.name}-{n}") not in present)
+        names, liveness = pool.spec.worker.names, pool.spec.probes.liveness
+        silence = (liveness.period_seconds or DEFAULT_PERIOD) * (liveness.failure_threshold or DEFAULT_THRESHOLD)
+        startup = pool.spec.probes.startup
+        patience = (startup.period_seconds or 1) * (startup.failure_threshold or STARTUP_SECONDS)
+        return Plan(
+            name=name,
+            command=(*self._around.command, *(names or ("--all",))),
+            settings=settings_of(
+                pool.metadata.name, pool.spec, self._around.urls[pool.metadata.name], self._around.base
+            ),
+            environ=without_settings(self._around.environ),
+            log=self._around.logs / f"{name}.log",
+            silence=float(silence),
+            startup=float(patience),
+        )

@@ -1,0 +1,170 @@
+"""One run of `up`: pools on the local platform, from the first look to the last drained runner."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from workerpool_contract.backlog import Backlog
+from workerpool_contract.environment import RunnerSettings
+from workerpool_contract.spec import PostgresMode, WorkerPool
+from workerpool_operator.backlog.postgres import PostgresBacklog
+from workerpool_operator.local.logfiles import LogFollower
+from workerpool_operator.local.processes import RUNNER, LocalPlatform, Surroundings
+from workerpool_operator.reconciler import ManagedPool, PoolView, Reconciler
+from workerpool_operator.up.reporter import Reporter
+from workerpool_operator.up.timeline import Timeline
+
+# Seconds between two looks; decisions keep to the pools' own poll intervals.
+LOOK_INTERVAL = 0.5
+LEAST_CAP, MOST_CAP = 10_000, 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """``steady``: seconds of a clock that never jumps. ``wall``: Unix time in seconds."""
+
+    steady: Callable[[], float]
+    wall: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What to run. ``urls``: pool name -> URL of its database. ``logs``: folder for the runners' output.
+
+    ``until_empty``: stop once every queue is empty and every pool is back at its minimum. ``follow``: show what the
+    runners write. ``command``: what starts a runner.
+    """
+
+    pools: tuple[WorkerPool, ...]
+    urls: Mapping[str, str] = field(repr=False)
+    logs: Path
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    base: RunnerSettings = field(default_factory=RunnerSettings, repr=False)
+    until_empty: bool = False
+    follow: bool = False
+    command: tuple[str, ...] = RUNNER
+
+
+class Session:
+    """Runs pools until told to stop, then drains."""
+
+    def __init__(self, setup: Setup, reporter: Reporter, clocks: Clocks) -> None:
+        """Nothing is started before `run`."""
+        self._setup = setup
+        self._reporter = reporter
+        self._steady = clocks.steady
+        self._began = clocks.steady()
+        self._wake = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._follower = LogFollower(setup.logs) if setup.follow else None
+        self._readers: dict[tuple[str, bool], PostgresBacklog] = {}
+        surroundings = Surroundings(setup.logs, setup.environ, setup.base, setup.urls, setup.command)
+        self._platform = LocalPlatform(surroundings, clocks.steady)
+        pools = [self._managed(pool) for pool in setup.pools]
+        self._reconciler = Reconciler(pools, self._platform, steady=clocks.steady, wall=clocks.wall)
+        self.timelines = {pool.metadata.name: Timeline() for pool in setup.pools}
+
+    async def run(self) -> dict[str, Timeline]:
+        """Works until `stop` or, when asked, until everything is done; returns the past of each pool."""
+        try:
+            await self._until_stopped()
+            await self._drained()
+        finally:
+            self._platform.kill()
+            await self._platform.close()
+            await asyncio.gather(*(reader.close() for reader in self._readers.values()))
+        return self.timelines
+
+    def stop(self) -> None:
+        """Begins the drain; a second call ends the runners at once (their jobs run again later)."""
+        if self._stop.is_set():
+            self._platform.kill()
+        else:
+            self._stop.set()
+        self._wake.set()
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM call `stop` while inside."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self.stop)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    async def _until_stopped(self) -> None:
+        while not self._stop.is_set():
+            self._wake.clear()
+            views = await self._look()
+            if self._setup.until_empty and all(
+                at_rest(view, pool) for view, pool in zip(views, self._setup.pools, strict=True)
+            ):
+                return
+            pause = min(LOOK_INTERVAL, max(0.0, self._reconciler.next_due - self._steady()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def _drained(self) -> None:
+        """Drains all runners, showing how it goes."""
+        closing = asyncio.create_task(self._platform.close())
+        said = False
+        while not closing.done():
+            views = await self._look(deciding=False)
+            running = sum(len(view.state.replicas) for view in views)
+            if running and not said:
+                self._reporter.note(
+                    f"Draining {running} runners; Ctrl-C again ends them now, their jobs run again later"
+                )
+                said = True
+            await asyncio.wait({closing}, timeout=LOOK_INTERVAL)
+        await closing
+        await self._look(deciding=False)
+
+    async def _look(self, *, deciding: bool = True) -> tuple[PoolView, ...]:
+        views = await self._reconciler.tick(deciding=deciding)
+        at = self._steady() - self._began
+        for view in views:
+            self.timelines[view.name].add(at, view)
+        self._reporter.update(views, at)
+        for line in self._follower.poll() if self._follower else ():
+            self._reporter.note(line)
+        return views
+
+    def _managed(self, pool: WorkerPool) -> ManagedPool:
+        postgres = pool.spec.source.postgres
+        if postgres is None:
+            message = f"{pool.metadata.name}: spec.source has no member that this platform can read"
+            raise ValueError(message)
+        key = (self._setup.urls[pool.metadata.name], postgres.mode is PostgresMode.POOLED)
+        if key not in self._readers:
+            cap = cap_of(self._setup.pools)
+            self._readers[key] = PostgresBacklog(key[0], cap=cap, pooled=key[1], on_push=self._pushed)
+        return ManagedPool(pool, postgres.queue, self._readers[key])
+
+    def _pushed(self, queue: str) -> None:
+        if self._reconciler.wake(queue):
+            self._wake.set()
+
+
+def at_rest(view: PoolView, pool: WorkerPool) -> bool:
+    """Nothing waits, runs or is due later, and the pool has come down to its minimum (or to its pinned size)."""
+    reading = view.reading
+    if not isinstance(reading, Backlog) or reading.work or reading.delayed:
+        return False
+    least = pool.spec.scaling.min_replicas if pool.spec.replicas is None else pool.spec.replicas
+    return len(view.state.replicas) <= least
+
+
+def cap_of(pools: Sequence[WorkerPool]) -> int:
+    """How far backlogs must be counted so that every pool can reach its maximum."""
+    needed = [
+        pool.spec.scaling.max_replicas * (pool.spec.scaling.effective_backlog_per_replica or 1) + 1 for pool in pools
+    ]
+    return min(MOST_CAP, max(LEAST_CAP, *needed))
