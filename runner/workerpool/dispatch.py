@@ -22,12 +22,17 @@ FIRST_POLL = 0.01
 
 @dataclass(slots=True)
 class Dispatcher:
-    """Feeds ``lanes`` from ``source``. ``poll``: the longest interval in seconds between two looks at an idle queue."""
+    """Feeds ``lanes`` from ``source``.
+
+    ``poll``: the longest interval in seconds between two looks at an idle queue. ``congested``: outcomes pile up faster
+    than the source takes them, so nothing more is claimed. ``claimed``: told the jobs of each claim and its seconds.
+    """
 
     source: JobSource
     lanes: Sequence[Lane]
     clock: Callable[[], float]
     poll: float = 2.0
+    congested: Callable[[], bool] = field(default=lambda: False)
     claimed: Callable[[Sequence[Job], float], None] = field(default=lambda _jobs, _seconds: None)
     turned: float = 0.0
     _round_trip: float = 0.002
@@ -53,7 +58,7 @@ class Dispatcher:
         while not self._draining:
             self.turned = self.clock()
             wants = {lane.config.queue: n for lane in self.lanes if (n := lane.want(self._round_trip))}
-            if not wants:
+            if not wants or self.congested():
                 self._room.clear()
                 await self._wait_for_room()
                 continue

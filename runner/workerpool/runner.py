@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from uuid import UUID, uuid4
 from workerpool.definition import WorkerDefinition
 from workerpool.dispatch import Dispatcher
 from workerpool.engines import SourceOptions, open_publisher, open_source
-from workerpool.errors import ConfigError
+from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.handlers import Handlers
 from workerpool.lanes import Lane, LaneConfig
 from workerpool.metrics import STATUS_OF, Metrics, Status
@@ -36,6 +37,8 @@ from workerpool_contract.environment import RunnerSettings
 
 log = logging.getLogger("workerpool.runner")
 
+DEFAULT_POLL = 2.0
+"""Seconds: the longest interval between two looks at an idle queue."""
 WATCH_INTERVAL = 0.05
 """Seconds between two looks at timeouts: how late a timeout may strike."""
 
@@ -102,22 +105,44 @@ class Runner:
         self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
         self._settler = settler = Settler(source, self._settled)
         self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
-        dispatcher = Dispatcher(source, self._lanes, self.clock, self.settings.poll_interval or 2.0, self._claimed)
+        dispatcher = Dispatcher(
+            source,
+            self._lanes,
+            self.clock,
+            self.settings.poll_interval or DEFAULT_POLL,
+            congested=lambda: settler.congested,
+            claimed=self._claimed,
+        )
         self._dispatcher = dispatcher
         self._pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
         source.on_fenced(self._fenced)
-        await source.open([queue for _, queue in workers], lambda: list(self._held.values()))
         probes = self._serve_probes()
         producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
         use_producer(producer)
         try:
-            await self._work(dispatcher, settler)
+            if await self._opened(source, [queue for _, queue in workers]):
+                await self._work(dispatcher, settler)
         finally:
             use_producer(None)
             await producer.close()
             await source.close()
             self._handlers.close()
             probes.close()
+
+    async def _opened(self, source: JobSource, queues: Sequence[Subscription]) -> bool:
+        """Keeps trying a server that is away: a crash loop would only come back later. False: stopped meanwhile."""
+        delay = 0.1
+        while not self._stop.is_set():
+            try:
+                await source.open(queues, lambda: list(self._held.values()))
+            except SourceUnavailable as error:
+                log.warning("Trying again until the server answers: %s", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), delay)
+                delay = min(10.0, delay * 2)
+            else:
+                return True
+        return False
 
     def stop(self) -> None:
         """Begins the drain; a second call cuts the running jobs off at once."""
@@ -246,6 +271,7 @@ class Runner:
 
     def _settled(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
         self.metrics.flush_size.observe(len(settlements))
+        self._lane_hungry()
         held = self._held
         for it in settlements:
             if held.get(it.job.id) is it.job:

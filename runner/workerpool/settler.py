@@ -40,6 +40,11 @@ class Settler:
         """Settlements that wait for the source."""
         return len(self._pending)
 
+    @property
+    def congested(self) -> bool:
+        """Outcomes come faster than the source takes them."""
+        return len(self._pending) > 4 * BATCH
+
     async def run(self) -> None:
         """Sends until ``close`` was called and everything is settled."""
         delay = 0.0

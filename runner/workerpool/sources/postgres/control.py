@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Job
-from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool.sources.postgres.connection import UNAVAILABLE, Connection, Endpoint, close, connect, translated
 from workerpool.sources.postgres.upkeep import Upkeep
 from workerpool_contract.names import NOTIFY_CHANNEL
 
@@ -75,7 +75,11 @@ class ControlThread:
             if connection is None or connection.is_closed():
                 msg = "not connected to the queue's database at the moment"
                 raise SourceUnavailable(msg)
-            return await use(connection)
+            try:
+                return await use(connection)
+            except UNAVAILABLE:
+                connection.terminate()
+                raise
 
     def _main(self) -> None:
         asyncio.set_event_loop(self._loop)

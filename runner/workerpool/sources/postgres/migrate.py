@@ -1,4 +1,4 @@
-"""Versioned migrations: plan, check and apply. Each file runs in a transaction of its own under one advisory lock."""
+"""Versioned migrations: plan, check and apply. Each file runs in a transaction of its own, under an advisory lock."""
 
 import re
 from dataclasses import dataclass
@@ -105,19 +105,23 @@ async def migrate(url: str) -> SchemaState:
     connection = await connect(endpoint, role="migrate")
     try:
         async with translated(endpoint):
-            await connection.execute("select pg_advisory_lock(hashtext('workerpool.migrate'))")
             before = await state(connection)
             if before.unknown:
                 require(before, url)
-            for migration in before.pending:
-                await _apply(connection, migration)
+            while await _apply_next(connection):
+                pass
             return before
     finally:
         await close(connection)
 
 
-async def _apply(connection: Connection, migration: Migration) -> None:
+async def _apply_next(connection: Connection) -> bool:
     async with connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(hashtext('workerpool.migrate'))")
+        pending = (await state(connection)).pending
+        if not pending:
+            return False
+        migration = pending[0]
         await connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         await connection.execute("set local client_min_messages = warning")
         await connection.execute(migration.sql)
@@ -131,3 +135,4 @@ async def _apply(connection: Connection, migration: Migration) -> None:
             migration.name,
             migration.checksum,
         )
+        return True

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from workerpool.errors import LeaseLost, SourceUnavailable
@@ -34,6 +35,18 @@ class _Line:
         if self.connection is None or self.connection.is_closed():
             self.connection = await connect(self.endpoint, role=self.role)
         return self.connection
+
+    @asynccontextmanager
+    async def exchange(self) -> AsyncIterator[Connection]:
+        """The connection for one exchange; when that fails the connection is not trusted again."""
+        connection = await self.ready()
+        try:
+            async with translated(self.endpoint):
+                yield connection
+        except BaseException:
+            connection.terminate()
+            self.connection = None
+            raise
 
 
 @dataclass(slots=True)
@@ -88,14 +101,13 @@ class PostgresSource:
 
     async def claim(self, wants: Mapping[str, int]) -> list[Job]:
         """At most ``wants[queue]`` jobs of each queue, under a lease that began when this call was made."""
-        connection = await self._claims.ready()
         if self._orphaned:
-            await self._disown(connection)
+            await self._disown()
         self._claim_number = number = self._claim_number + 1
         since = self.lease.clock()
         queues = [self._queues[queue] for queue in wants]
         try:
-            async with translated(self.endpoint):
+            async with self._claims.exchange() as connection:
                 rows = await connection.fetch(
                     CLAIM, self.identity.boot, number, queues, list(wants.values()), self.lease.interval
                 )
@@ -130,8 +142,7 @@ class PostgresSource:
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
         """Finishes and releases in one transaction; returns the jobs whose lease was lost."""
         work = batch(settlements)
-        connection = await self._settles.ready()
-        async with translated(self.endpoint):
+        async with self._settles.exchange() as connection:
             if work.finished and work.released:
                 async with connection.transaction():
                     stale = await self._finish(connection, work) | await self._release(connection, work.released)
@@ -192,8 +203,8 @@ class PostgresSource:
         """Whether the control thread, which talks to the server all the time, reaches it."""
         return self._connected
 
-    async def _disown(self, connection: Connection) -> None:
-        async with translated(self.endpoint):
+    async def _disown(self) -> None:
+        async with self._claims.exchange() as connection:
             for number in list(self._orphaned):
                 await connection.execute(
                     "select workerpool.disown($1, $2, $3)", self.identity.boot, number, list(self._names)

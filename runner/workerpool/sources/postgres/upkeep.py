@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+
 from workerpool.sources.base import Job
 from workerpool.sources.postgres.connection import Connection
 from workerpool.sources.postgres.encoding import columns
@@ -133,14 +135,14 @@ class Upkeep:
         if self._due("heartbeat", now, HEARTBEAT):
             await self._heartbeat(connection)
         if self._due("maintenance", now, MAINTENANCE):
-            await connection.fetch("select * from workerpool.maintain($1)", self.retention, timeout=300)
+            await self._maintain(connection)
         renewals = min(1.0, self.lease.seconds / 6)
         return max(0.005, min(renewals, min(self._next.values()) - self.lease.clock()))
 
     async def farewell(self, connection: Connection) -> None:
         """The last report of a runner that ends in order."""
         await self._report(connection)
-        await connection.execute("delete from workerpool.runner where boot = $1", self.identity.boot)
+        await connection.execute("select workerpool.farewell($1)", self.identity.boot)
 
     def _due(self, what: str, now: float, period: float) -> bool:
         if self._next.get(what, 0.0) > now:
@@ -187,13 +189,22 @@ class Upkeep:
         if row["next_due"] is not None:
             self._next["promote"] = now + min(1.0, max(0.0, row["next_due"]))
 
+    async def _maintain(self, connection: Connection) -> None:
+        try:
+            await connection.fetch("select * from workerpool.maintain($1)", self.retention, timeout=300)
+        except asyncpg.LockNotAvailableError:
+            log.warning("Upkeep put off: somebody holds a lock on workerpool.history for long")
+
     async def _report(self, connection: Connection) -> None:
         with self._counting:
             counts, self._counts = self._counts, {}
         if counts:
             await connection.executemany(
-                "insert into workerpool.stat (queue_id, completed, failed, dead) values ($1, $2, $3, $4)",
-                [(queue, it.completed, it.failed, it.dead) for queue, it in counts.items()],
+                "insert into workerpool.stat as s (queue_id, boot, completed, failed, dead) "
+                "values ($1, $2, $3, $4, $5) on conflict (queue_id, boot) do update set "
+                "completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, "
+                "dead = s.dead + excluded.dead",
+                [(queue, self.identity.boot, it.completed, it.failed, it.dead) for queue, it in counts.items()],
             )
 
     async def _heartbeat(self, connection: Connection) -> None:

@@ -14,7 +14,7 @@ create table workerpool.queue (
   dead bigint not null default 0
 );
 comment on column workerpool.queue.history is 'Keep finished jobs (retention: workerpool.maintain). Off saves about half of the WAL.';
-comment on column workerpool.queue.completed is 'Rolled up from workerpool.stat; the total is this plus the rows still there.';
+comment on column workerpool.queue.completed is 'Of runners that have ended; the total is this plus workerpool.stat.';
 
 create table workerpool.subscription (
   topic text not null,
@@ -122,16 +122,21 @@ create table workerpool.event (
   data json
 );
 create index event_job on workerpool.event (job_id, at);
+create index event_at on workerpool.event using brin (at);
 
--- What finished, added up by each runner once a second; maintain() rolls old rows up into queue.
+-- What each runner finished, added up by itself once a second: one writer a row, a row per runner and queue.
+-- farewell() folds the rows of a runner that ended into queue.
 create table workerpool.stat (
   queue_id int not null,
-  at timestamptz not null default now(),
-  completed int not null,
-  failed int not null,
-  dead int not null
-);
-create index stat_queue on workerpool.stat (queue_id, at);
+  boot uuid not null,
+  completed bigint not null,
+  failed bigint not null,
+  dead bigint not null,
+  primary key (queue_id, boot)
+) with (fillfactor = 50);
+
+create table workerpool.upkeep (ran_at timestamptz not null);
+insert into workerpool.upkeep values ('-infinity');
 
 -- One row per runner process and boot: who is alive and what it holds.
 create table workerpool.runner (
@@ -581,11 +586,23 @@ set search_path = workerpool, pg_temp set enable_seqscan = off set jit = off as 
   ) done on true
 $$;
 
--- Upkeep, by one runner at a time: history partitions made ahead and dropped after p_retention, expired jobs removed,
--- counters rolled up, rows of runners long gone deleted. Returns what it did.
-create function workerpool.maintain(p_retention interval default '7 days')
+-- Takes a runner off the books, keeping what it counted.
+create function workerpool.farewell(p_boot uuid) returns void
+language sql set search_path = workerpool, pg_temp as $$
+  with gone as (
+    delete from stat where boot = p_boot returning queue_id, completed, failed, dead
+  ), kept as (
+    update queue q set completed = q.completed + g.completed, failed = q.failed + g.failed, dead = q.dead + g.dead
+    from gone g where q.id = g.queue_id
+  )
+  delete from runner where boot = p_boot
+$$;
+
+-- Upkeep, by one runner at a time and at most once in p_every: history partitions made ahead and dropped after
+-- p_retention, old events and expired jobs removed, runners that vanished taken off the books. Returns what it did.
+create function workerpool.maintain(p_retention interval default '7 days', p_every interval default '1 hour')
 returns table (expired int, partitions_dropped int, rows_dropped int)
-language plpgsql set search_path = workerpool, pg_temp as $$
+language plpgsql set search_path = workerpool, pg_temp set lock_timeout = '2s' as $$
 #variable_conflict use_column
 declare
   v_day date;
@@ -593,10 +610,12 @@ declare
   v_part record;
 begin
   expired := 0; partitions_dropped := 0; rows_dropped := 0;
-  if not pg_try_advisory_xact_lock(hashtext('workerpool.maintain')) then
+  if not pg_try_advisory_xact_lock(hashtext('workerpool.maintain'))
+     or exists (select from upkeep u where u.ran_at > now() - p_every) then
     return next;
     return;
   end if;
+  update upkeep set ran_at = now();
   for v_day in select (now() at time zone 'utc')::date + n from generate_series(1, 3) n loop
     v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
     if to_regclass('workerpool.' || v_name) is null then
@@ -636,14 +655,7 @@ begin
     returning 1
   )
   select count(*)::int into expired from both_gone;
-  with old as (
-    delete from stat s where s.at < now() - interval '1 hour' returning s.queue_id, s.completed, s.failed, s.dead
-  ), summed as (
-    select queue_id, sum(completed) as completed, sum(failed) as failed, sum(dead) as dead from old group by queue_id
-  )
-  update queue q set completed = q.completed + s.completed, failed = q.failed + s.failed, dead = q.dead + s.dead
-  from summed s where q.id = s.queue_id;
-  delete from runner r where r.seen_at < now() - interval '1 hour';
+  perform workerpool.farewell(r.boot) from runner r where r.seen_at < now() - interval '1 hour';
   return next;
 end $$;
 
