@@ -24,8 +24,8 @@ from workerpool.engines import SourceOptions, open_publisher, open_source
 from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.handlers import Handlers
 from workerpool.lanes import Lane, LaneConfig
-from workerpool.metrics import STATUS_OF, Metrics, Status
-from workerpool.outcome import SUCCEEDED
+from workerpool.ledger import Ledger
+from workerpool.metrics import Metrics
 from workerpool.pipeline import Services, Tracer, compile_pipeline
 from workerpool.probe_server import ProbeServer
 from workerpool.probes import Pulse, RunnerProbes, RunnerStatus
@@ -89,7 +89,7 @@ class Runner:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     probe_port: int | None = None
     _lanes: list[Lane] = field(default_factory=list)
-    _held: dict[int, Job] = field(default_factory=dict)
+    _ledger: Ledger = field(init=False)
     _handlers: Handlers = field(default_factory=Handlers)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
@@ -98,6 +98,10 @@ class Runner:
     _settler: Settler | None = None
     _pulse: Pulse | None = None
     _consuming: bool = False
+
+    def __post_init__(self) -> None:
+        """Nothing connects before ``run``."""
+        self._ledger = Ledger(self.metrics)
 
     async def run(self) -> None:
         """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
@@ -111,7 +115,7 @@ class Runner:
             self.clock,
             self.settings.poll_interval or DEFAULT_POLL,
             congested=lambda: settler.congested,
-            claimed=self._claimed,
+            claimed=self._ledger.claimed,
         )
         self._dispatcher = dispatcher
         self._pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
@@ -134,7 +138,7 @@ class Runner:
         delay = 0.1
         while not self._stop.is_set():
             try:
-                await source.open(queues, lambda: list(self._held.values()))
+                await source.open(queues, self._ledger.held)
             except SourceUnavailable as error:
                 log.warning("Trying again until the server answers: %s", error)
                 with suppress(TimeoutError):
@@ -261,37 +265,12 @@ class Runner:
         if self._dispatcher is not None:
             self._dispatcher.hungry()
 
-    def _claimed(self, jobs: Sequence[Job], seconds: float) -> None:
-        self.metrics.claim_seconds.observe(seconds)
-        if not jobs:
-            return
-        self._held.update([(job.id, job) for job in jobs])
-        self.metrics.claim_size.observe(len(jobs))
-        self.metrics.wait_seconds.observe(jobs[0].waited)
-
     def _settled(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
-        self.metrics.flush_size.observe(len(settlements))
+        self._ledger.settled(settlements, stale)
         self._lane_hungry()
-        held = self._held
-        for it in settlements:
-            if held.get(it.job.id) is it.job:
-                del held[it.job.id]
-        lost = {job.id for job in stale}
-        if lost:
-            self.metrics.stale_settlements += len(lost)
-            log.warning("%d outcomes came after their lease was lost and were not recorded", len(lost))
-        groups: dict[tuple[str, Status], list[float]] = {}
-        for job, outcome, duration, worker in settlements:
-            if outcome is SUCCEEDED and not lost:
-                status = Status.COMPLETED
-            else:
-                status = Status.STALE if job.id in lost else STATUS_OF[type(outcome)]
-            groups.setdefault((worker, status), []).append(duration)
-        for (worker, status), durations in groups.items():
-            self.metrics.observe_many(worker, status, durations)
 
     def _fenced(self, jobs: Sequence[Job]) -> None:
-        ours = [job for job in jobs if self._held.get(job.id) is job]
+        ours = self._ledger.mine(jobs)
         if ours:
             log.warning("Lost the lease of %d jobs; their handlers are cut off", len(ours))
         for lane in self._lanes:

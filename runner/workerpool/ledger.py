@@ -1,0 +1,58 @@
+"""Which jobs this process holds, and the counting of what became of them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from workerpool.metrics import STATUS_OF, Metrics, Status
+from workerpool.outcome import SUCCEEDED
+from workerpool.sources.base import Job, Settlement
+
+log = logging.getLogger("workerpool.runner")
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Jobs from their claim until the source took their settlement. Written by the main loop only."""
+
+    metrics: Metrics
+    _held: dict[int, Job] = field(default_factory=dict)
+
+    def held(self) -> Sequence[Job]:
+        """The jobs held now; callable from any thread."""
+        return list(self._held.values())
+
+    def mine(self, jobs: Sequence[Job]) -> list[Job]:
+        """Those of ``jobs`` that are still held under the same claim."""
+        return [job for job in jobs if self._held.get(job.id) is job]
+
+    def claimed(self, jobs: Sequence[Job], seconds: float) -> None:
+        """A claim was answered after ``seconds``."""
+        self.metrics.claim_seconds.observe(seconds)
+        if not jobs:
+            return
+        self._held.update([(job.id, job) for job in jobs])
+        self.metrics.claim_size.observe(len(jobs))
+        self.metrics.wait_seconds.observe(jobs[0].waited)
+
+    def settled(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
+        """The source took these; ``stale`` are those whose lease was lost before."""
+        self.metrics.flush_size.observe(len(settlements))
+        held = self._held
+        for it in settlements:
+            # The same job may have been handed back and claimed again meanwhile: that is another Job value.
+            if held.get(it.job.id) is it.job:
+                del held[it.job.id]
+        lost = {job.id for job in stale}
+        if lost:
+            self.metrics.stale_settlements += len(lost)
+            log.warning("%d outcomes came after their lease was lost and were not recorded", len(lost))
+        groups: dict[tuple[str, Status], list[float]] = {}
+        for job, outcome, duration, worker in settlements:
+            if outcome is SUCCEEDED and not lost:
+                status = Status.COMPLETED
+            else:
+                status = Status.STALE if job.id in lost else STATUS_OF[type(outcome)]
+            groups.setdefault((worker, status), []).append(duration)
+        for (worker, status), durations in groups.items():
+            self.metrics.observe_many(worker, status, durations)
