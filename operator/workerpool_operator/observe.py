@@ -1,5 +1,6 @@
 """One look at a pool, put together for the policy; and rates from two looks. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,16 +8,27 @@ from workerpool_contract.backlog import Backlog, Reading
 from workerpool_operator.decision import Observation
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
 
-# How much a newer rate counts against the older mean.
-SMOOTHING = 0.4
+# Seconds after which an older rate counts for about a third.
+MEMORY = 5.0
+# Below one job in a quarter of an hour a rate is zero.
+LEAST = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Jobs per second that arrive and that finish (completed or failed for good), smoothed."""
+    """Jobs per second, smoothed: ``finishing`` completed or became dead letters, ``growth`` is that of the queue.
 
-    arriving: float = 0.0
+    Kept apart because totals of finished jobs come in late: in the sum, one reading's error undoes the other's.
+    """
+
     finishing: float = 0.0
+    growth: float = 0.0
+
+    @property
+    def arriving(self) -> float:
+        """New jobs per second: those that finished and those by which the queue grew."""
+        found = self.finishing + self.growth
+        return found if found > LEAST else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +54,19 @@ def observation_of(state: PoolState, reading: Reading, rates: Rates | None) -> O
 
 
 def rates_between(before: Sample, after: Sample, known: Rates | None) -> Rates:
-    """Rates from two readings: what finished, and that plus what the queue grew by.
-
-    Truncated counts say nothing about growth: the rate of arrival then stays as it was.
-    """
+    """Rates from two readings and the rates before. Truncated counts say nothing about growth."""
     span = after.at - before.at
     old, new = before.backlog, after.backlog
     last = known or Rates()
     if span <= 0:
         return last
+    weight = 1.0 if known is None else 1 - math.exp(-span / MEMORY)
     finished = max(0, new.completed - old.completed) + max(0, new.dead - old.dead)
-    grown = new.work + new.delayed - old.work - old.delayed
-    finishing = _smooth(last.finishing, finished / span, fresh=known is None)
+    finishing = _smooth(last.finishing, finished / span, weight)
     if old.truncated or new.truncated:
-        return Rates(last.arriving, finishing)
-    return Rates(_smooth(last.arriving, max(0, finished + grown) / span, fresh=known is None), finishing)
+        return Rates(finishing, last.growth)
+    grown = new.work + new.delayed - old.work - old.delayed
+    return Rates(finishing, _smooth(last.growth, grown / span, weight))
 
 
 def _maybe_busy(view: ReplicaView) -> bool:
@@ -71,6 +81,6 @@ def _mean_service(views: Sequence[ReplicaView]) -> float | None:
     return sum(seconds * weight for seconds, weight in known) / total if known else None
 
 
-def _smooth(old: float, new: float, *, fresh: bool) -> float:
-    value = new if fresh else old + SMOOTHING * (new - old)
-    return value if value > 1e-3 else 0.0  # noqa: PLR2004 - below one job in a quarter of an hour it is zero
+def _smooth(old: float, new: float, weight: float) -> float:
+    value = old + weight * (new - old)
+    return value if abs(value) > LEAST else 0.0

@@ -16,7 +16,7 @@ TIMEOUT = 2.0
 class Health:
     """One answer. ``live``: its loop turns. ``ready``: it is connected and consuming.
 
-    ``busy``: jobs that it holds. ``service_seconds``: mean time of a job, None until known. ``detail``: failing checks.
+    ``busy``: jobs that it runs. ``service_seconds``: mean time of a job, None until known. ``detail``: failing checks.
     """
 
     live: bool
@@ -50,7 +50,7 @@ def parse(body: bytes) -> Health:
     return Health(
         live="loop" not in failing,
         ready=page.get("status") == "healthy",
-        busy=int(worker.get("busy") or 0) + int(worker.get("buffered") or 0),
+        busy=int(worker.get("busy") or 0),
         slots=int(worker["concurrency"]) if worker.get("concurrency") else None,
         completed=int(worker.get("completed") or 0),
         failed=int(worker.get("failed") or 0),
