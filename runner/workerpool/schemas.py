@@ -16,6 +16,15 @@ Encode = Callable[[Any], str]
 MAX_FIELDS: Final = 5
 """Faults listed of one payload; the rest are counted."""
 
+JSON_WORDS: Final = {
+    list: "an array",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
+
 parse_json: Decode = partial(from_json, allow_inf_nan=False)
 """JSON text to Python values; raises ValueError for anything that is not JSON, NaN and Infinity included."""
 
@@ -67,8 +76,7 @@ def _parse_object(text: str) -> dict[str, Any]:
     value = from_json(text, allow_inf_nan=False)
     if type(value) is dict:
         return value
-    found = "an array" if isinstance(value, list) else "null" if value is None else f"a {type(value).__name__}"
-    raise NotAnObjectError(f"is {found}, but the handler takes an object (its parameter is a dict)")
+    raise NotAnObjectError(f"is {JSON_WORDS[type(value)]}, but the handler takes an object (its parameter is a dict)")
 
 
 def _write(result: object, limit: int) -> str:

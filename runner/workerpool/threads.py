@@ -105,7 +105,8 @@ def _outcome(call: _Call) -> tuple[Any, BaseException | None]:
     try:
         return call.context.run(run_to_end, call.function, *call.arguments), None
     except StopIteration as error:
-        return None, RuntimeError(f"the handler raised StopIteration: {error}")
+        # A future refuses StopIteration.
+        return None, RuntimeError(f"the handler raised StopIteration: {error}").with_traceback(error.__traceback__)
     except BaseException as error:  # noqa: BLE001 - a SystemExit too must reach the pipeline, not end a thread unseen
         return None, error
 

@@ -31,13 +31,13 @@ def describe(error: BaseException) -> str:
 
 def headline(error: BaseException) -> str:
     """Type and message on one line, secrets masked."""
-    words = _safe(str(error))
+    words = _words(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def message(error: BaseException) -> str:
     """The message alone, as dead-letter topics carry it; with its type where the message alone says nothing."""
-    return headline(error) if isinstance(error, KeyError) else _safe(str(error)) or type(error).__name__
+    return headline(error) if isinstance(error, KeyError) else _words(error) or type(error).__name__
 
 
 def user_frames(error: BaseException) -> list[str]:
@@ -65,7 +65,11 @@ def _is_users(frame: FrameType) -> bool:
     return not file.startswith((OURS, "<")) and "importlib" not in Path(file).parts
 
 
-def _safe(text: str) -> str:
+def _words(error: BaseException) -> str:
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - the user's own __str__
+        return "(its message can't be shown: __str__ failed)"
     if len(text) > MAX_MESSAGE:
         text = f"{text[:MAX_MESSAGE]}… ({len(text)} characters)"
     return redact(text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode())

@@ -92,6 +92,9 @@ class Verdicts:
             error = JobTimeout(f"cut off after {limit or 0:g} s; make the handler faster or raise its timeout")
         verdict = classify(error, job.attempts, self.definition.retry, describe(error))
         if isinstance(verdict, Retry):
+            LOGGER.warning(
+                "Attempt %d failed, the next is due in %g s: %s", job.attempts + 1, verdict.delay, headline(error)
+            )
             return verdict
         return await self.dead(job, slot, payload, error, verdict.reason)
 
@@ -120,6 +123,7 @@ class Verdicts:
 
     def _dead_letter(self, job: Job, reason: DeadReason, text: str, words: str) -> DeadLetter:
         topic, name = self.definition.dlq_topic, self.definition.name
+        LOGGER.error("Dead letter (%s): %s", reason, words)
         if topic is None:
             return DeadLetter(reason, text)
         body = DeadLetterBody(original=_original(job.payload), error=words, worker=name, retries=job.attempts)
