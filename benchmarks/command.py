@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import shutil
 import sys
@@ -31,11 +32,11 @@ def main() -> None:
     if arguments.report_only is not None:
         _render(Path(arguments.report_only or newest()), arguments.docs or DOCS)
         return
-    scale = QUICK if arguments.quick else FULL
+    scale = QUICK if arguments.quick else dataclasses.replace(FULL, share=arguments.share)
     chosen = _chosen(arguments.only)
     results = (arguments.results or _default_results(scale)) / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.jsonl"
     failed = _measure(arguments, chosen, scale, results)
-    if scale is FULL or arguments.docs:
+    if scale == FULL or arguments.docs:
         _render(results, arguments.docs or DOCS)
     else:
         print(page.text(read(results)))
@@ -68,7 +69,7 @@ def _render(results: Path, docs: Path) -> None:
 
 def _default_results(scale: Scale) -> Path:
     """Full runs are kept with the project, quick ones are not worth it."""
-    return RESULTS if scale is FULL else Path(tempfile.gettempdir()) / "workerpool-benchmarks"
+    return RESULTS if scale == FULL else Path(tempfile.gettempdir()) / "workerpool-benchmarks"
 
 
 @contextlib.contextmanager
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--report-only", nargs="?", const="", metavar="FILE", help="render FILE (default: the newest results)"
     )
+    parser.add_argument("--share", type=float, default=1.0, help="share of a full run's no-op jobs, 0.1 for a tenth")
     parser.add_argument("--rounds", type=int, help="runs per figure (default: 3, quick: 1)")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="core of the worker")
     parser.add_argument("--url", help="use this server (without a database name) instead of starting one")

@@ -29,9 +29,7 @@ PROCRASTINATE = Contender(
     program="benchmarks.peers.procrastinate_peer",
     unfinished="SELECT EXISTS (SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing'))",
     settings=(
-        Setting(
-            "concurrency 30, delete_jobs=always", "best", {"concurrency": 30, "delete_jobs": "always"}, 4000
-        ),
+        Setting("concurrency 30, delete_jobs=always", "best", {"concurrency": 30, "delete_jobs": "always"}, 4000),
         Setting(
             "concurrency 10, delete_jobs=never",
             "unbatched",
@@ -116,14 +114,30 @@ PGBOSS = Contender(
             100_000,
         ),
         Setting(
-            "batchSize 1, localConcurrency 10, burst",
+            "batchSize 2, localConcurrency 5, burst",
             "unbatched",
-            {"batchSize": 1, "localConcurrency": 10, "burst": True},
+            {"batchSize": 2, "localConcurrency": 5, "burst": True},
             10_000,
             sleeps=True,
         ),
     ),
 )
 
-CONTENDERS = (LIMIT, PROCRASTINATE, PGQUEUER, OBAN, GRAPHILE, PGBOSS)
+WORKERPOOL = Contender(
+    name="WorkerPool",
+    language="Python",
+    environment="project",
+    package="workerpool",
+    program="benchmarks.peers.workerpool_peer",
+    unfinished="SELECT EXISTS (SELECT FROM workerpool.job) OR EXISTS (SELECT FROM workerpool.delayed)",
+    enqueues=("single", "batch", "copy"),
+    settings=(
+        Setting("concurrency 10 (its default settings), history off", "best", {"history": False}, 200_000, sleeps=True),
+        Setting(
+            "concurrency 10 (its default settings), history on", "default", {"history": True}, 200_000, sleeps=True
+        ),
+    ),
+)
+
+CONTENDERS = (WORKERPOOL, LIMIT, PROCRASTINATE, PGQUEUER, OBAN, GRAPHILE, PGBOSS)
 """In the order in which each round visits them."""

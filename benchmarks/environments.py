@@ -123,7 +123,9 @@ def _newer_python() -> Path:
     found = sorted((version, path) for path in _candidates() if (version := _version(path)) >= OBAN_PYTHON)
     if not found:
         wanted = ".".join(map(str, OBAN_PYTHON))
-        raise NotInstallable(f"it needs Python {wanted} or newer and this machine has none (install one, then run again)")
+        raise NotInstallable(
+            f"it needs Python {wanted} or newer and this machine has none (install one, then run again)"
+        )
     return found[0][1]
 
 

@@ -15,7 +15,7 @@ DISTURBED = 0.30
 
 @dataclass(frozen=True)
 class Reading:
-    """Totals at one moment: times in seconds, CPU in CPU seconds, WAL in bytes. `server` is None for a foreign server."""
+    """Totals at one moment: times in seconds, CPU in CPU seconds, WAL in bytes. `server`: None for a foreign one."""
 
     at: float
     programs: float

@@ -10,7 +10,7 @@ Environment = Literal["project", "python", "oban", "node"]
 """Where a contender's program runs: this project's own environment, or one that the harness installs."""
 
 Part = Literal["best", "unbatched", "default", "extra"]
-"""Why a setting is measured: the contender's fastest, one job per claim at concurrency 10, as shipped, for information."""
+"""Why a setting is measured: fastest, one job per claim at concurrency 10, as shipped, for information."""
 
 Measure = Literal["throughput", "latency", "enqueue", "sleep"]
 

@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.environments import Launcher
 from benchmarks.model import ContenderFailed
 from benchmarks.peers.spec import Spec
 
-PATIENCE = 300.0
+PATIENCE = 120.0
 """Seconds after which a program that says nothing more has hung."""
 
 
@@ -55,7 +55,7 @@ class Program:
         """Process id (taskset replaces itself by the program)."""
         return self._process.pid
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

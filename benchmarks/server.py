@@ -46,7 +46,7 @@ class Server:
 
 @contextmanager
 def throw_away(binaries: Path) -> Iterator[Server]:
-    """A fresh server on a free loopback port, removed afterwards; Postgres refuses root, so root hands over to another user."""
+    """A fresh server on a free loopback port, removed afterwards. Postgres refuses root: another user runs it then."""
     owner = _owner()
     home = Path(tempfile.mkdtemp(prefix="workerpool-bench-"))
     if owner:
@@ -59,10 +59,20 @@ def throw_away(binaries: Path) -> Iterator[Server]:
         flags = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         with (home / "server.log").open("wb") as log:
             process = subprocess.Popen(
-                [binaries / "postgres", "-D", data, *flags], stdout=log, stderr=log, cwd=home, user=owner, group=_group(owner)
+                [binaries / "postgres", "-D", data, *flags],
+                stdout=log,
+                stderr=log,
+                cwd=home,
+                user=owner,
+                group=_group(owner),
             )
         try:
-            _as(owner, [binaries / "pg_isready", "--host", "127.0.0.1", "--port", str(port), "--timeout", "60"], home, 60)
+            _as(
+                owner,
+                [binaries / "pg_isready", "--host", "127.0.0.1", "--port", str(port), "--timeout", "60"],
+                home,
+                60,
+            )
             yield Server(f"postgresql://{USER}@127.0.0.1:{port}", process.pid, data)
         finally:
             process.send_signal(signal.SIGINT)  # a fast shutdown: clients are not waited for
@@ -78,7 +88,9 @@ def find_binaries(wanted: str | None) -> Path:
         if (place / "initdb").exists():
             return place
     looked = ", ".join(map(str, places))
-    raise SystemExit(f"no Postgres server programs in {looked}: install Postgres 15, or give --postgres DIR or --url URL")
+    raise SystemExit(
+        f"no Postgres server programs in {looked}: install Postgres 15, or give --postgres DIR or --url URL"
+    )
 
 
 def fdatasync_microseconds(directory: Path, times: int = 200) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ class Bench:
     """Passes its job to the handler of this process."""
 
     handle: Handle
+    new: Callable[[dict[str, Any]], Any]  # the decorator's
 
     async def process(self, job: Any) -> None:  # noqa: ANN401 (oban needs a newer Python than the type checker sees)
         """One job."""

@@ -76,7 +76,6 @@ def _register(queue: PgQueuer, spec: Spec, tally: Tally) -> None:
     handle = tally.handler()
     slots = asyncio.Semaphore(spec.options["semaphore"]) if spec.options.get("semaphore") else None
 
-    @queue.entrypoint(ENTRYPOINT)
     async def entry(job: Job) -> None:
         number = json.loads(job.payload or b"{}")["number"]
         if slots is None:
@@ -84,6 +83,8 @@ def _register(queue: PgQueuer, spec: Spec, tally: Tally) -> None:
             return
         async with slots:
             await handle(number)
+
+    queue.entrypoint(ENTRYPOINT)(entry)
 
 
 if __name__ == "__main__":

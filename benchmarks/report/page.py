@@ -1,3 +1,100 @@
-"""x"""
-def text(r): return "\n".join(map(str, r.records))
-def write(r,d,n): return []
+"""The page docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.contenders import CONTENDERS
+from benchmarks.records import Results
+from benchmarks.report import chart, tables
+from benchmarks.report.summary import Figure, absent, figures
+from benchmarks.report.verdicts import behind, verdicts
+
+HERE = Path(__file__).parent
+PLOT = "benchmarks.svg"
+MODES = {"single": "one by one", "batch": "1,000 a call", "copy": "COPY"}
+MET = {True: "yes", False: "no", None: "n/a"}
+
+
+def write(results: Results, docs: Path, source: str) -> Iterator[Path]:
+    """Write the page and its plot into `docs`; yields what was written."""
+    plot = docs / PLOT
+    plot.write_text(chart.svg(figures(results)), encoding="utf-8")
+    yield plot
+    page = docs / "benchmarks.md"
+    page.write_text(text(results, source), encoding="utf-8")
+    yield page
+
+
+def text(results: Results, source: str = "") -> str:
+    """The page; `source` is the name of the results file."""
+    found = figures(results)
+    sections = [
+        _head(results, source),
+        _asked(found),
+        f"## No-op jobs\n\n![No-op jobs per second]({PLOT})\n\n{tables.throughput(found)}",
+        f"## Idle pickup\n\n{_part('latency')}\n\n{tables.latency(found)}",
+        f"## Jobs of 10 ms, at most 10 at once\n\n{_part('sleep')}\n\n{tables.sleeping(found)}",
+        f"## Enqueue\n\n{_part('enqueue')}\n\n{tables.enqueueing(found, MODES)}",
+        _behind(found),
+        _part("notes"),
+        _part("method"),
+    ]
+    return "\n".join(f"{section.strip()}\n" for section in sections)
+
+
+def _head(results: Results, source: str) -> str:
+    """Title, machine and versions."""
+    machine = results.machine
+    settings = ", ".join(f"{name}={value}" for name, value in machine["settings"].items())
+    flush = f", fdatasync {machine['fdatasync_us']} us" if machine["fdatasync_us"] else ""
+    rows = [
+        ["measured", f"{machine['date']}, by `{machine['command']}`, WorkerPool at commit {machine['commit']}"],
+        [
+            "machine",
+            (
+                f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+                f"{machine['system']}{flush}"
+            ),
+        ],
+        ["server", f"Postgres {machine['postgres']}, loopback TCP, {settings}"],
+        ["versions", _versions(results)],
+        ["raw figures", f"benchmarks/results/{source}" if source else "not kept"],
+    ]
+    quick = (
+        ""
+        if machine["scale"] == "full"
+        else "**A quick run: it shows that the harness works, not how fast anything is.**\n\n"
+    )
+    return f"# Benchmarks\n\n{_part('introduction')}\n\n{quick}{tables.markdown(['', ''], rows)}"
+
+
+def _versions(results: Results) -> str:
+    """Interpreter and contenders."""
+    versions = results.machine["versions"]
+    missing = absent(results)
+    named = [f"Python {results.machine['python']}", f"uvloop {versions['project uvloop']}"]
+    for contender in CONTENDERS:
+        if contender.name in missing:
+            named.append(f"{contender.name}: {missing[contender.name]}")
+        elif contender.package in versions:
+            named.append(f"{contender.package} {versions[contender.package]}")
+    return ", ".join(named)
+
+
+def _asked(found: list[Figure]) -> str:
+    """The targets."""
+    rows = [[verdict.asked, verdict.measured, MET[verdict.met]] for verdict in verdicts(found)]
+    return f"## What was asked\n\n{tables.markdown(['asked of WorkerPool', 'measured', 'met'], rows)}"
+
+
+def _behind(found: list[Figure]) -> str:
+    """Where others are ahead."""
+    sentences = list(behind(found)) or ["Nowhere, in the quantities above."]
+    return "## Where WorkerPool is behind\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def _part(name: str) -> str:
+    """A hand-written part of the page."""
+    return (HERE / f"{name}.md").read_text(encoding="utf-8").strip()
