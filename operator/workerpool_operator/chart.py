@@ -32,12 +32,12 @@ def text_plot(series: Series, seconds: float, height: int = 5) -> str:
     rows = []
     for level in range(height - 1, -1, -1):
         cells = (math.ceil(value / top * height * 8) - level * 8 for value in series.values)
-        label = {height - 1: f"{top:g}", 0: "0"}.get(level, "")
+        label = f"{top:g}" if level == height - 1 else ""
         rows.append(f"{label:>8} │" + "".join(BARS[min(8, max(0, cell))] for cell in cells))
     width = len(series.values)
     end = f"{seconds:.0f} s"
-    rows.append(f"{'':>8} └" + "─" * width)
-    rows.append(f"{'':>10}0 s" + end.rjust(max(1, width - 3)))
+    rows.append(f"{'0':>8} └" + "─" * width)
+    rows.append(f"{'':>10}0 s" + end.rjust(max(len(end) + 1, width - 3)))
     return f"{series.name}\n" + "\n".join(rows)
 
 

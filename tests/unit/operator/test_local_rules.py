@@ -1,0 +1,80 @@
+"""Pure parts of the local platform: victims, back-off, the health page, the env file."""
+
+import json
+from typing import Any
+
+import pytest
+
+from workerpool_operator.local.health import parse
+from workerpool_operator.local.rules import crashes_in_a_row, restart_delay, victims
+from workerpool_operator.platform import ReplicaState, ReplicaView
+from workerpool_operator.up import envfile
+
+VIEWS = (
+    ReplicaView("busy-old", ReplicaState.READY, busy=5),
+    ReplicaView("idle-old", ReplicaState.READY, busy=0),
+    ReplicaView("busy-new", ReplicaState.READY, busy=2),
+    ReplicaView("idle-new", ReplicaState.READY, busy=0),
+    ReplicaView("leaving", ReplicaState.DRAINING, busy=0),
+    ReplicaView("cut-off", ReplicaState.STARTING, busy=1),
+    ReplicaView("silent", ReplicaState.SILENT),
+    ReplicaView("starting", ReplicaState.STARTING),
+    ReplicaView("failing", ReplicaState.BACKOFF),
+)
+
+
+def test_victims_are_the_useless_then_the_idle_then_the_least_busy() -> None:
+    order = ["failing", "starting", "idle-new", "idle-old", "cut-off", "busy-new", "busy-old", "silent"]
+    for count in range(len(order) + 1):
+        assert list(victims(VIEWS, count)) == order[:count]
+
+
+def test_restarts_wait_longer_and_longer_up_to_a_minute() -> None:
+    assert [restart_delay(crashes) for crashes in (1, 2, 3, 4, 8, 9, 10_000)] == [0.5, 1.0, 2.0, 4.0, 60.0, 60.0, 60.0]
+
+
+def test_a_runner_that_worked_for_a_while_starts_the_count_again() -> None:
+    assert (crashes_in_a_row(4, 3.0), crashes_in_a_row(4, 60.0)) == (5, 1)
+
+
+def page(**changes: Any) -> bytes:
+    """A health page with ``changes``."""
+    worker = {"isRunning": True, "concurrency": 3, "busy": 1, "buffered": 4, "completed": 10, "failed": 1}
+    body = {"status": "healthy", "worker": {**worker, "serviceSeconds": 0.5}, "checks": {"loop": {"ok": True}}}
+    return json.dumps({**body, **changes}).encode()
+
+
+def test_health_page() -> None:
+    found = parse(page())
+    assert (found.live, found.ready, found.busy, found.slots, found.completed, found.failed) == (
+        True,
+        True,
+        1,
+        3,
+        10,
+        1,
+    )
+    assert found.service_seconds == 0.5
+
+
+def test_a_lost_database_makes_a_runner_unready_but_never_dead() -> None:
+    found = parse(page(status="unhealthy", checks={"loop": {"ok": True}, "source": {"ok": False, "detail": "away"}}))
+    assert (found.live, found.ready, found.detail) == (True, False, "source not ok")
+    assert not parse(page(checks={"loop": {"ok": False}})).live
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"worker": 3}'])
+def test_other_pages_are_no_health(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse(body)
+
+
+def test_env_file() -> None:
+    text = "# comment\n\nA=1\nexport B = 'x y'\nC=\"q=1\"\nD=\n"
+    assert envfile.parse(text, "f") == {"A": "1", "B": "x y", "C": "q=1", "D": ""}
+
+
+def test_env_file_names_the_bad_line_without_showing_it() -> None:
+    with pytest.raises(ValueError, match=r"^\.env:2: not a line of the form NAME=VALUE; correct it") as caught:
+        envfile.parse("A=1\nhunter2\n", ".env")
+    assert "hunter2" not in str(caught.value)
