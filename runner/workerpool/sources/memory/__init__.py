@@ -1,0 +1,1 @@
+"""A complete queue engine in memory: what tests of applications run on, under a clock of their own."""

@@ -1,0 +1,127 @@
+"""The JobSource and the Publisher over an in-memory engine; any number of them share one."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from workerpool.errors import LeaseLost, SourceUnavailable
+from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
+from workerpool.sources.memory.engine import MemoryEngine
+from workerpool.sources.memory.records import Row, Token
+
+DEFAULT_LEASE = 30.0
+
+
+@dataclass(slots=True)
+class MemoryPublisher:
+    """Enqueues on an engine."""
+
+    engine: MemoryEngine
+
+    async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        """There at once, for as long as the process lives."""
+        return self.engine.enqueue(queue, jobs)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+@dataclass(slots=True, eq=False)
+class MemorySource:
+    """Claims and settles on an engine. ``lease``: seconds by the engine's clock that a claim is good for.
+
+    While the source is open its leases never run out, unless it was ``stalled`` like a runner that hangs or is cut off.
+    """
+
+    engine: MemoryEngine
+    lease: float = DEFAULT_LEASE
+    stalled: bool = False
+    _boot: int | None = None
+    _claims: int = 0
+    _queues: list[str] = field(default_factory=list)
+    _held: Callable[[], Sequence[Job]] = field(default=tuple)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
+
+    async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
+        """Declares the subscriptions and begins to renew what ``held`` returns."""
+        for each in subscriptions:
+            self.engine.subscribe(each)
+            self._queues.append(each.queue)
+        self._held = held
+        self._boot = self.engine.join(self)
+
+    async def claim(self, wants: Mapping[str, int]) -> list[Job]:
+        """At most ``wants[queue]`` jobs per queue, highest priority first, then oldest."""
+        self._claims += 1
+        return self.engine.claim(Token(self._must_boot(), self._claims), wants, self.lease)
+
+    async def wait(self, timeout: float) -> bool:
+        """Until somebody enqueued, a delayed job of these queues is due, or the timeout (True in the first two cases).
+
+        How long a job is delayed is read off the engine's clock, once.
+        """
+        due = self.engine.next_due(self._queues)
+        remaining = timeout if due is None else min(timeout, max(0.0, due - self.engine.clock()))
+        try:
+            await asyncio.wait_for(self._woken.wait(), remaining)
+        except TimeoutError:
+            return remaining < timeout
+        self._woken.clear()
+        return True
+
+    def wake(self) -> None:
+        """Ends a ``wait`` now."""
+        self._woken.set()
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
+        """Carries out the outcomes; returns the jobs whose lease was lost."""
+        return self.engine.settle(self._must_boot(), settlements)
+
+    async def mark(self, job: Job) -> bool:
+        """Says that a job which crashed before is about to start; False when the lease is lost."""
+        row = self._row(job)
+        if row is not None:
+            row.marked = True
+        return row is not None
+
+    async def progress(self, job: Job, state: str, percent: int | None, data: str | None) -> None:
+        """Records an event. Raises LeaseLost."""
+        row = self._row(job)
+        if row is None:
+            raise LeaseLost(f"job {job.id} of {job.queue} belongs to another runner now")
+        self.engine.progress(row, state, percent, data)
+
+    async def close(self) -> None:
+        """Ends the renewal; leases that are left run out."""
+        if self._boot is not None:
+            self.engine.leave(self._boot)
+
+    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """``callback`` is told the jobs that another source claimed."""
+        self._on_fenced = callback
+
+    @property
+    def connected(self) -> bool:
+        """Whether the source is open."""
+        return self._boot is not None
+
+    def holding(self) -> Sequence[Job]:
+        """For the engine: the jobs to renew."""
+        return () if self.stalled else self._held()
+
+    def taken(self, job: Job) -> None:
+        """For the engine: the lease of this job ran out and another source claimed it."""
+        self._on_fenced([job])
+
+    def notify(self) -> None:
+        """For the engine: somebody enqueued."""
+        self._woken.set()
+
+    def _row(self, job: Job) -> Row | None:
+        return self.engine.held(self._must_boot(), job)
+
+    def _must_boot(self) -> int:
+        if self._boot is None:
+            raise SourceUnavailable("the source is not open; await source.open(…) first")
+        return self._boot
