@@ -1,0 +1,87 @@
+"""Lines and JSON: one per change, with everything that a person or a program asks for."""
+
+import io
+import json
+from dataclasses import replace
+
+from rich.console import Console
+
+from workerpool_contract.backlog import Backlog, Unknown
+from workerpool_contract.status import BacklogSummary, WorkerPoolStatus
+from workerpool_operator.observe import Rates
+from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
+from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.reporter import Json, Lines
+from workerpool_operator.up.screen import Screen
+
+WORKING = ReplicaView("a-1", ReplicaState.READY, busy=2)
+LEAVING = ReplicaView("a-2", ReplicaState.DRAINING, busy=1)
+FAILING = ReplicaView("a-1", ReplicaState.BACKOFF, detail="ended with code 2; starts again after 4 s")
+VIEW = PoolView(
+    name="a",
+    queue="q",
+    state=PoolState((WORKING, LEAVING)),
+    reading=Backlog(7, 3, dead=1),
+    status=WorkerPoolStatus(desired_replicas=1, reason="because", backlog=BacklogSummary(ready=7, in_flight=3)),
+    rates=Rates(finishing=2.5, growth=1.0),
+)
+
+
+def lines(*updates: tuple[PoolView, float]) -> list[str]:
+    """What the plain reporter writes."""
+    found: list[str] = []
+    reporter = Lines(found.append)
+    for view, at in updates:
+        reporter.update([view], at)
+    return found
+
+
+def test_a_line_says_backlog_replicas_rates_and_reason() -> None:
+    assert lines((VIEW, 12.0)) == [
+        (
+            "   12.0 s  a: 7 ready, 3 in flight, 1 dead | 1 of 1 replicas (+1 draining), 3 busy | 3.5/s in, 2.5/s out"
+            " | why: because"
+        )
+    ]
+
+
+def test_lines_come_on_change_and_now_and_then_while_there_is_work() -> None:
+    more = replace(VIEW, reading=Backlog(6))
+    idle = replace(VIEW, reading=Backlog(0))
+    assert len(lines((VIEW, 0), (more, 1), (more, 2))) == 1
+    assert len(lines((VIEW, 0), (more, 1), (more, 5.5))) == 2
+    assert len(lines((idle, 0), (idle, 60))) == 1
+
+
+def test_trouble_is_told() -> None:
+    broken = replace(
+        VIEW, state=PoolState((FAILING,)), reading=Unknown("Postgres at db is away"), failure="OSError: full"
+    )
+    [line] = lines((broken, 0))
+    assert "backlog unknown: Postgres at db is away" in line
+    assert "failed: OSError: full" in line
+    assert "a-1 ended with code 2; starts again after 4 s" in line
+
+
+def test_json_writes_one_object_per_change() -> None:
+    found: list[str] = []
+    reporter = Json(found.append)
+    for at in (1.0, 2.0):
+        reporter.update([VIEW], at)
+    reporter.note("hello")
+    pool, note = (json.loads(line) for line in found)
+    assert note == {"event": "note", "message": "hello"}
+    assert (pool["event"], pool["pool"], pool["desired"], pool["backlog"]["inFlight"]) == ("pool", "a", 1, 3)
+    assert pool["replicas"][1] == {"name": "a-2", "state": "draining", "busy": 1, "detail": ""}
+
+
+def test_screen_draws_rows_reasons_and_trouble() -> None:
+    out = io.StringIO()
+    screen = Screen(Console(file=out, force_terminal=True, width=120, color_system=None))
+    screen.note("Notice: [x] is no markup")
+    screen.update([VIEW], 3.0)
+    screen.update([replace(VIEW, state=PoolState((FAILING,)), reading=Unknown("away"))], 4.0)
+    screen.close()
+    text = out.getvalue()
+    for words in ("Notice: [x] is no markup", "BACKLOG", "1/1 -1", "a: because", "unknown", "starts again after 4 s"):
+        assert words in text
