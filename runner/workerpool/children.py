@@ -11,11 +11,11 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Final
+from typing import Any, Final
 
 ENV_SUPERVISOR: Final = "WORKERPOOL_SUPERVISOR_FD"
 """Set for children only: the file descriptor of their end of the line."""
@@ -140,3 +140,38 @@ class ParentLine:
         os.kill(os.getpid(), signal.SIGTERM)
         Event().wait(grace)
         (leave or (lambda: os._exit(ORPHAN_EXIT)))()
+
+
+@contextmanager
+def stop_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls ``stop`` in the running loop at each SIGTERM and SIGINT; main thread only."""
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def first_of(work: Coroutine[Any, Any, int], cut: Coroutine[Any, Any, object]) -> int | None:
+    """The result of ``work``, or None when ``cut`` came first; both have ended when it returns."""
+    working, cutting = asyncio.ensure_future(work), asyncio.ensure_future(cut)
+    try:
+        await asyncio.wait((working, cutting), return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        for task in (working, cutting):
+            task.cancel()
+        await asyncio.gather(working, cutting, return_exceptions=True)
+
+
+def how(code: int) -> str:
+    """An exit code in words: ``exit code 3``, ``SIGKILL``."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

@@ -8,15 +8,14 @@ configuration is wrong ends the whole runner: starting it again would say the sa
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from workerpool.aggregate import ChildAddress, ChildrenProbes
-from workerpool.children import Child, Command
+from workerpool.children import Child, Command, first_of, how, stop_signals
 from workerpool.probe_server import ProbeServer
 from workerpool_contract.names import ENV_PROBE_HOST, ENV_PROBE_PORT, ENV_PROCESSES
 
@@ -92,7 +91,7 @@ class Supervisor:
         port = self._server.start()
         logger.info("%d processes; probes on port %d", self._settings.processes, port)
         try:
-            with self._signals():
+            with stop_signals(self.stop):
                 async with asyncio.TaskGroup() as group:
                     for number in range(self._settings.processes):
                         group.create_task(self._keep(number))
@@ -115,7 +114,7 @@ class Supervisor:
                 return
             crashes = 1 if self._clock() - started >= STEADY_SECONDS else crashes + 1
             delay = restart_delay(crashes)
-            logger.warning("process %d ended by itself (%s); starting it again in %g s", number, _how(code), delay)
+            logger.warning("process %d ended by itself (%s); starting it again in %g s", number, how(code), delay)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
 
@@ -125,7 +124,7 @@ class Supervisor:
         self._children[number] = child
         logger.info("process %d started (pid %d)", number, child.pid)
         try:
-            code = await _first(child.wait(), self._stopping.wait())
+            code = await first_of(child.wait(), self._stopping.wait())
             if code is None:
                 code = await self._drain(child, number)
             return code
@@ -134,11 +133,11 @@ class Supervisor:
             child.close()
 
     async def _drain(self, child: Child, number: int) -> int:
-        code = await _first(child.stop(self._settings.grace), self._killing.wait())
+        code = await first_of(child.stop(self._settings.grace), self._killing.wait())
         if code is None:
             code = await child.stop(0)
         if code != 0:
-            logger.warning("process %d did not drain (%s)", number, _how(code))
+            logger.warning("process %d did not drain (%s)", number, how(code))
             self._exit = self._exit or 1
         return code
 
@@ -147,35 +146,3 @@ class Supervisor:
             ChildAddress(number, child.pid if child else None, child.probe_port if child else None)
             for number, child in enumerate(self._children)
         ]
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop, numbers = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT)
-        for number in numbers:
-            loop.add_signal_handler(number, self.stop)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
-
-
-async def _first(work: Coroutine[Any, Any, int], cut: Coroutine[Any, Any, object]) -> int | None:
-    """The result of ``work``, or None when ``cut`` came first; both have ended when it returns."""
-    working, cutting = asyncio.ensure_future(work), asyncio.ensure_future(cut)
-    try:
-        await asyncio.wait((working, cutting), return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
-    finally:
-        for task in (working, cutting):
-            task.cancel()
-        await asyncio.gather(working, cutting, return_exceptions=True)
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -17,6 +17,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.waiting import until
 from workerpool.children import Command
 from workerpool.supervisor import Supervisor, SupervisorSettings
 
@@ -32,14 +33,9 @@ def supervisor(folder: Path, mode: str = "ok", processes: int = 2, grace: float 
     return Supervisor(settings, clock=monotonic, now=lambda: datetime.now(UTC))
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Looks again and again until ``condition`` holds; fails after the deadline."""
-    async with asyncio.timeout(DEADLINE):
-        while True:
-            found = condition()
-            if found if isinstance(found, bool) else await found:
-                return
-            await asyncio.sleep(0.01)
+async def happens(condition: Callable[[], bool], what: str) -> None:
+    """Waits for ``condition`` in a thread, so that the supervisor's loop runs on."""
+    await asyncio.to_thread(until, condition, DEADLINE, what)
 
 
 def ask(port: int, path: str, accept: str = "*/*") -> tuple[int, str]:
@@ -57,12 +53,12 @@ async def ask_json(port: int, path: str) -> tuple[int, Any]:
 
 
 async def all_ready(subject: Supervisor, processes: int) -> None:
-    async def look() -> bool:
-        _, body = await ask_json(subject.probe_port, "/health")
-        return [child.get("status") for child in body["processes"]] == ["healthy"] * processes
+    def look() -> bool:
+        found = json.loads(ask(subject.probe_port, "/health")[1])["processes"]
+        return [child.get("status") for child in found] == ["healthy"] * processes
 
-    await until(lambda: subject.probe_port != 0)
-    await until(look)
+    await happens(lambda: subject.probe_port != 0, "the parent listens")
+    await happens(look, f"{processes} healthy children")
 
 
 def diaries(folder: Path) -> list[str]:
@@ -109,7 +105,7 @@ async def test_a_killed_child_is_started_again_and_its_sibling_runs_on(tmp_path:
     await all_ready(subject, 2)
     victim, sibling = subject.pids
     os.kill(victim, signal.SIGKILL)
-    await until(lambda: subject.pids == [sibling])
+    await happens(lambda: subject.pids == [sibling], "the dead child is noticed")
     assert (await ask_json(subject.probe_port, "/live"))[0] == 200
     await all_ready(subject, 2)
     assert sibling in subject.pids
@@ -171,9 +167,9 @@ asyncio.run(Supervisor(settings, clock=monotonic, now=lambda: datetime.now(UTC))
 async def test_children_drain_and_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(PROGRAM), str(tmp_path)])  # noqa: ASYNC220
     watched = psutil.Process(parent.pid)
-    await until(lambda: len(watched.children()) == 2 and len(diaries(tmp_path)) == 2)
+    await happens(lambda: len(watched.children()) == 2 and len(diaries(tmp_path)) == 2, "two children write")
     children = watched.children()
-    await until(lambda: all(any(thread for thread in child.threads()[1:]) for child in children))
+    await happens(lambda: all(len(child.threads()) > 2 for child in children), "both children watch their parent")
     parent.kill()
     parent.wait(DEADLINE)
     gone, alive = await asyncio.to_thread(psutil.wait_procs, children, DEADLINE)
