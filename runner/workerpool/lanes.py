@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from workerpool.context import JobFields
+from workerpool.logs import FIELDS
 from workerpool.outcome import Interrupted, Outcome
 from workerpool.sources.base import Job, JobSource, Settlement
 
@@ -179,6 +181,7 @@ class Lane:
         return self._buffer.popleft() if self._buffer else None
 
     async def _work(self, slot: Slot) -> None:
+        FIELDS.set(JobFields(self.config.worker, slot))
         clean = contextvars.copy_context()
         turn = self.config.clock()
         try:
