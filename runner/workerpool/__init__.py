@@ -16,6 +16,7 @@ from workerpool.errors import (
     TerminalError,
     WorkerPoolError,
 )
+from workerpool.producer import get_producer, publish
 from workerpool.retry import RetryPolicy
 from workerpool.worker import Worker, worker
 
@@ -33,5 +34,7 @@ __all__ = [
     "TerminalError",
     "Worker",
     "WorkerPoolError",
+    "get_producer",
+    "publish",
     "worker",
 ]

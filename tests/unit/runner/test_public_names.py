@@ -19,6 +19,8 @@ PUBLIC = {
     "TerminalError",
     "Worker",
     "WorkerPoolError",
+    "get_producer",
+    "publish",
     "worker",
 }
 
