@@ -16,6 +16,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from workerpool.engines import open_publisher
 from workerpool.errors import ConfigError, PayloadError
 from workerpool.sources.base import Enqueued, NewJob, Publisher
+from workerpool.telemetry import trace_headers
 from workerpool_contract.names import ENV_URL
 
 DEFAULT_MAX_PAYLOAD = 1_048_576
@@ -94,7 +95,7 @@ class Producer:
         """A checked job, not sent yet. Raises PayloadError, ConfigError."""
         if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
             raise ConfigError(f"priority: {priority} is outside -{MAX_PRIORITY} to {MAX_PRIORITY}; higher runs first")
-        all_headers = {**self.headers, **(headers or {})}
+        all_headers = {**trace_headers(), **self.headers, **(headers or {})}
         return NewJob(
             self.encode(payload),
             priority,
