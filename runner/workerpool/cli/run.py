@@ -14,8 +14,12 @@ from workerpool.errors import ConfigError
 from workerpool.logs import LogSettings, configure
 from workerpool.registry import load_app
 from workerpool.runner import Runner
+from workerpool.tracing import SpanTracer, open_tracer
 from workerpool_contract.environment import RunnerSettings, from_environment
 from workerpool_contract.names import ENV_APP, ENV_URL
+
+ENV_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+"""OpenTelemetry's own variable; its exporter reads it and its siblings by itself."""
 
 
 @click.command(name="run")
@@ -38,7 +42,11 @@ def run(names: Sequence[str], *, everything: bool, app: str | None, url: str | N
     )
     definitions = load(settings)
     configure(LogSettings("json" if settings.log_format == "json" else "text", settings.log_level))
-    uvloop.run(_run(settings, definitions))
+    tracer, send_spans = open_tracer(export=ENV_COLLECTOR in os.environ, service=settings.pool or "workerpool")
+    try:
+        uvloop.run(_run(settings, definitions, tracer))
+    finally:
+        send_spans()
 
 
 def load(settings: RunnerSettings) -> tuple[WorkerDefinition, ...]:
@@ -48,7 +56,7 @@ def load(settings: RunnerSettings) -> tuple[WorkerDefinition, ...]:
     return load_app(settings.app, folder=str(Path.cwd()))
 
 
-async def _run(settings: RunnerSettings, definitions: Sequence[WorkerDefinition]) -> None:
-    runner = Runner(settings, definitions)
+async def _run(settings: RunnerSettings, definitions: Sequence[WorkerDefinition], tracer: SpanTracer | None) -> None:
+    runner = Runner(settings, definitions, tracer)
     runner.handle_signals()
     await asyncio.shield(runner.run())
