@@ -21,7 +21,6 @@ from workerpool_operator.local.logfiles import last_line, open_log
 from workerpool_operator.platform import ReplicaState, ReplicaView
 
 LAUNCHER = Path(__file__).with_name("launch.py")
-KILL_MARGIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class Plan:
     """How a replica is run: its name, command, settings (the probe port is chosen at each start), and patience.
 
     ``silence``: seconds without an answer to probes until it is killed and started again; ``startup``: the same for a
-    runner that has not answered yet.
+    runner that has not answered yet. ``margin``: seconds beyond the drain timeout before a draining one is killed.
     """
 
     name: str
@@ -39,6 +38,7 @@ class Plan:
     log: Path
     silence: float = 30.0
     startup: float = 60.0
+    margin: float = 5.0
 
 
 class Replica:
@@ -182,7 +182,7 @@ class Replica:
     async def _drain(self, process: Process, exited: "asyncio.Task[int]") -> None:
         process.terminate()
         hurry = asyncio.create_task(self._hurry.wait())
-        patience = self._plan.settings.effective_drain_timeout + KILL_MARGIN
+        patience = self._plan.settings.effective_drain_timeout + self._plan.margin
         await asyncio.wait({exited, hurry}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not exited.done():

@@ -139,8 +139,9 @@ async def test_unknown_holds_what_runs(world: World) -> None:
     world.queues.readings["q-a"] = Unknown("away")
     reconciler = world.reconciler("a")
     for _ in range(10):
-        [view] = await reconciler.tick()
+        await reconciler.tick()
         world.time.now += 5
+    [view] = await reconciler.tick()
     assert world.replicas.counts == {"a": 3}
     assert view.status.reason == "backlog unknown (away): 3 held"
 

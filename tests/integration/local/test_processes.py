@@ -1,0 +1,223 @@
+"""The local platform with real processes: start, victims, drain, crash, silence, and never an orphan."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.support.waiting import eventually
+from workerpool_contract.environment import RunnerSettings
+from workerpool_contract.spec import WorkerPool
+from workerpool_operator.local.logfiles import LogFollower
+from workerpool_operator.local.processes import LocalPlatform, Surroundings
+from workerpool_operator.local.replica import Plan, Replica
+from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
+
+HERE = Path(__file__).parent
+SECRET_URL = "postgresql://user:hunter2@db/x"
+WITHIN = 60.0
+
+
+def pool(**worker: Any) -> WorkerPool:
+    """A pool named p."""
+    probes = {"liveness": {"periodSeconds": 1, "failureThreshold": 1}}
+    body = {"source": {"postgres": {"queue": "q"}}, "worker": {"app": "a", **worker}, "probes": probes}
+    manifest = {"apiVersion": "workerpool.dev/v1", "kind": "WorkerPool", "metadata": {"name": "p"}, "spec": body}
+    return WorkerPool.model_validate(manifest)
+
+
+@dataclass
+class Rig:
+    """A platform over fake runners and the folder that they share with the test."""
+
+    platform: LocalPlatform
+    folder: Path
+    pool: WorkerPool
+
+    async def reach(self, condition: Callable[[PoolState], bool], what: str) -> PoolState:
+        """Looks until ``condition`` holds."""
+        seen: list[PoolState] = []
+
+        async def holds() -> bool:
+            seen.append(await self.platform.observe(self.pool))
+            return condition(seen[-1])
+
+        await eventually(holds, what, within=WITHIN)
+        return seen[-1]
+
+    async def scale(self, replicas: int) -> PoolState:
+        """Scales and waits until as many are ready and no other is left."""
+        await self.platform.scale(self.pool, replicas)
+        return await self.reach(lambda s: s.ready == len(s.replicas) == replicas, f"{replicas} ready")
+
+    def busy(self, name: str, jobs: int) -> None:
+        """Makes a replica say that it runs ``jobs`` jobs."""
+        (self.folder / f"busy-{name}").write_text(str(jobs))
+
+    def pid(self, name: str) -> int:
+        """The process of a replica."""
+        return int((self.folder / f"pid-{name}").read_text())
+
+    def log(self, name: str) -> str:
+        """What a replica wrote."""
+        return (self.folder / "logs" / f"{name}.log").read_text()
+
+
+@asynccontextmanager
+async def rig(folder: Path, mode: str = "ok", **worker: Any) -> AsyncIterator[Rig]:
+    """A platform whose runners are fakes in ``mode``; everything is ended afterwards."""
+    surroundings = Surroundings(
+        logs=folder / "logs",
+        environ={**os.environ, "WORKERPOOL_QUEUE": "from the parent", "MAX_RETRIES": "77"},
+        base=RunnerSettings(),
+        urls={"p": SECRET_URL},
+        command=(sys.executable, str(HERE / "fake_runner.py"), str(folder), mode),
+    )
+    platform = LocalPlatform(surroundings, time.monotonic)
+    try:
+        yield Rig(platform, folder, pool(**worker))
+    finally:
+        platform.kill()
+        await platform.close()
+
+
+def names(state: PoolState) -> set[str]:
+    """The names of the replicas."""
+    return {view.name for view in state.replicas}
+
+
+async def test_scale_in_takes_the_idle_one_and_drains_it(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.scale(3)
+        it.busy("p-1", 2)
+        it.busy("p-3", 1)
+        await it.reach(lambda s: sorted(v.busy or 0 for v in s.replicas) == [0, 1, 2], "busy counts are seen")
+        assert names(await it.scale(2)) == {"p-1", "p-3"}
+        assert names(await it.scale(1)) == {"p-1"}
+        assert "p-2 drained" in it.log("p-2")
+        assert names(await it.scale(2)) == {"p-1", "p-2"}
+
+
+async def test_close_drains_everything(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.scale(2)
+        pids = [it.pid("p-1"), it.pid("p-2")]
+        await it.platform.close()
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+        assert await it.platform.observe(it.pool) == PoolState()
+
+
+async def test_secrets_and_settings_travel_in_the_environment_only(tmp_path: Path) -> None:
+    async with rig(tmp_path, concurrency=4) as it:
+        await it.scale(1)
+        process = psutil.Process(it.pid("p-1"))
+        environ = process.environ()
+        assert "hunter2" not in " ".join(process.cmdline())
+        assert environ["WORKERPOOL_URL"] == SECRET_URL
+        assert environ["WORKERPOOL_QUEUE"] == "q"
+        assert environ["WORKERPOOL_CONCURRENCY"] == "4"
+        assert "MAX_RETRIES" not in environ
+
+
+async def test_a_crashed_runner_waits_and_comes_back_with_its_reason(tmp_path: Path) -> None:
+    async with rig(tmp_path, "crash") as it:
+        await it.platform.scale(it.pool, 1)
+        state = await it.reach(lambda s: s.replicas[0].state is ReplicaState.BACKOFF, "a back-off")
+        assert state.replicas[0].detail == "ended with code 3: the last word; starts again after 0.5 s"
+        await it.reach(lambda s: s.replicas[0].detail.endswith("after 1 s"), "a longer back-off")
+        await it.platform.scale(it.pool, 0)
+        await it.reach(lambda s: not s.replicas, "no replica is left")
+
+
+async def test_a_killed_runner_is_started_again(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.scale(1)
+        first = it.pid("p-1")
+        os.kill(first, signal.SIGKILL)
+        state = await it.reach(lambda s: s.replicas[0].state is ReplicaState.BACKOFF, "a back-off")
+        assert state.replicas[0].detail.startswith("was ended by SIGKILL")
+        await it.reach(lambda s: s.ready == 1 and it.pid("p-1") != first, "a new process")
+
+
+async def test_a_silent_runner_may_be_busy_and_is_replaced_after_its_liveness_period(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.scale(1)
+        first = it.pid("p-1")
+        os.kill(first, signal.SIGSTOP)
+        await it.reach(lambda s: s.replicas[0].state is ReplicaState.SILENT, "it is silent")
+        state = await it.reach(lambda s: s.replicas[0].state is ReplicaState.BACKOFF, "it was killed")
+        assert "did not answer its probes for 1 s" in state.replicas[0].detail
+        await it.reach(lambda s: s.ready == 1 and it.pid("p-1") != first, "a new process")
+
+
+async def test_a_drain_ends_at_its_timeout(tmp_path: Path) -> None:
+    command = (sys.executable, str(HERE / "fake_runner.py"), str(tmp_path), "stubborn")
+    settings = RunnerSettings(drain_timeout=0.2)
+    plan = Plan("stubborn", command, settings, os.environ, tmp_path / "log", margin=0.1)
+    replica = Replica(plan, time.monotonic)
+    replica.start()
+
+    async def ready() -> bool:
+        return (await replica.look()).state is ReplicaState.READY
+
+    await eventually(ready, "it is ready", within=WITHIN)
+    replica.stop()
+    assert (await replica.look()).state is ReplicaState.DRAINING
+    async with asyncio.timeout(WITHIN):
+        await replica.ended()
+    assert replica.gone
+
+
+async def test_what_cannot_be_started_says_so(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    plan = Plan("x", ("unused",), RunnerSettings(), {}, blocked / "log")
+    replica = Replica(plan, time.monotonic)
+    replica.start()
+    views: list[ReplicaView] = []
+
+    async def backs_off() -> bool:
+        views.append(await replica.look())
+        return views[-1].state is ReplicaState.BACKOFF
+
+    await eventually(backs_off, "a back-off", within=WITHIN)
+    assert views[-1].detail.startswith("could not be started: File exists")
+    replica.kill()
+    await replica.ended()
+
+
+async def test_runners_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, str(HERE / "orphan.py"), str(tmp_path))
+    told = tmp_path / "orphan.log"
+
+    async def started() -> bool:
+        return (tmp_path / "pid-orphan").exists() and (tmp_path / "pid-orphan").read_text() != ""
+
+    await eventually(started, "the runner runs", within=WITHIN)
+    runner = psutil.Process(int((tmp_path / "pid-orphan").read_text()))
+    parent.kill()
+    await parent.wait()
+    await asyncio.to_thread(runner.wait, WITHIN)
+    assert told.exists()
+
+
+def test_log_follower_gives_new_complete_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_text("old\n")
+    follower = LogFollower(tmp_path)
+    with (tmp_path / "a.log").open("a") as log:
+        log.write("one\ntw")
+        log.flush()
+        assert follower.poll() == ["a | one"]
+        log.write("o\n")
+    (tmp_path / "b.log").write_text("three\n")
+    assert follower.poll() == ["a | two", "b | three"]
+    (tmp_path / "a.log").write_text("new\n")
+    assert follower.poll() == ["a | new"]
