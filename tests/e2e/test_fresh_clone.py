@@ -1,6 +1,7 @@
 """A newcomer's first commands, in a fresh copy, on a machine without uv."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from tests.e2e.fresh_clone import copy_clone
 
 pytestmark = pytest.mark.e2e
+
+LAST_LINE = re.compile(r"(?P<completed>\d+) jobs completed, (?P<dead>\d+) dead, peak (?P<peak>\d+) replicas, 0 now")
 
 INHERITED = (
     "HOME",
@@ -49,8 +52,14 @@ def clone(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_setup_makes_a_working_environment(clone: Path) -> None:
-    _run("make", "setup", folder=clone)
+def test_make_demo_does_the_main_job_from_nothing(clone: Path) -> None:
+    """What the README promises of "make demo", up to the last line that it prints."""
+    printed = _run("make", "demo", folder=clone)
+    last = printed.splitlines()[-1]
+    found = LAST_LINE.fullmatch(last)
+    assert found, last
+    assert int(found["completed"]) > 500
+    assert int(found["peak"]) > 1
     imported_from = _run(".venv/bin/python", "-c", "import workerpool; print(workerpool.__file__)", folder=clone)
     assert imported_from.startswith(str(clone))
 
