@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.waiting import until
+from tests.support.waiting import eventually
 from workerpool.children import Command
 from workerpool.errors import ConfigError
 from workerpool.reload import Reloader, ReloadSettings
@@ -45,8 +45,10 @@ class App:
         self.program.write_text(text)
 
     async def until_diary(self, says: str) -> None:
-        wanted = says.split()
-        await asyncio.to_thread(until, lambda: self.diary.read_text().split() == wanted, DEADLINE, self.diary.read_text)
+        async def look() -> bool:
+            return self.diary.read_text().split() == says.split()
+
+        await eventually(look, f"{says!r} in the diary", within=DEADLINE)
 
 
 async def test_a_change_drains_the_old_code_and_runs_the_new(tmp_path: Path) -> None:
@@ -77,7 +79,11 @@ async def test_broken_code_waits_for_the_next_change(tmp_path: Path, caplog: pyt
     app.write("this is not Python")
     running = asyncio.create_task(app.reloader.run())
     ended = "the runner ended by itself (exit code 1)"
-    await asyncio.to_thread(until, lambda: ended in caplog.text, DEADLINE, ended)
+
+    async def look() -> bool:
+        return ended in caplog.text
+
+    await eventually(look, ended, within=DEADLINE)
     app.write(PROGRAM % "2")
     await app.until_diary("start-2")
     app.reloader.stop()

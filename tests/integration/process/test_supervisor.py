@@ -17,7 +17,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.waiting import until
+from tests.support.waiting import eventually
 from workerpool.children import Command
 from workerpool.supervisor import Supervisor, SupervisorSettings
 
@@ -35,7 +35,11 @@ def supervisor(folder: Path, mode: str = "ok", processes: int = 2, grace: float 
 
 async def happens(condition: Callable[[], bool], what: str) -> None:
     """Waits for ``condition`` in a thread, so that the supervisor's loop runs on."""
-    await asyncio.to_thread(until, condition, DEADLINE, what)
+
+    async def look() -> bool:
+        return await asyncio.to_thread(condition)
+
+    await eventually(look, what, within=DEADLINE)
 
 
 def ask(port: int, path: str, accept: str = "*/*") -> tuple[int, str]:
