@@ -1,6 +1,7 @@
 """The module that the runners of these tests load."""
 
 import asyncio
+from contextlib import suppress
 
 from workerpool import worker
 
@@ -14,4 +15,5 @@ async def double(number: int) -> dict[str, int]:
 @worker(topic="slow", concurrency=1)
 async def wait(seconds: float) -> None:
     """Takes a while."""
-    await asyncio.sleep(seconds)
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), seconds)
