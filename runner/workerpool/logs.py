@@ -34,7 +34,7 @@ FIELDS: ContextVar[Mapping[str, object]] = ContextVar("workerpool_log_context", 
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """How to log; ``level`` in any case. ``file``: a copy on disk, rotated at ``max_bytes``, ``backups`` old ones kept."""
+    """How to log; ``level`` in any case. ``file``: a copy on disk, rotated at ``max_bytes``, ``backups`` kept."""
 
     format: LogFormat = "text"
     level: str = "INFO"
@@ -161,7 +161,7 @@ def _file_handler(settings: LogSettings, path: Path) -> logging.Handler:
         return RotatingFileHandler(path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"log file: cannot write {path}: {error.strerror}; name a file that this user may write"
+            f"--log-file (WORKERPOOL_LOG_FILE): cannot write {path}: {error.strerror}; name a file that this user may write"
         ) from error
 
 

@@ -138,7 +138,7 @@ def test_the_file_copy_rotates(log_to: Callable[..., Lines], tmp_path: Path) -> 
     [
         ({"format": "xml"}, ["WORKERPOOL_LOG_FORMAT", "'xml'", "json"]),
         ({"level": "LOUD"}, ["WORKERPOOL_LOG_LEVEL", "'LOUD'", "DEBUG"]),
-        ({"file": Path("/dev/null/runner.log")}, ["log file", "/dev/null/runner.log"]),
+        ({"file": Path("/dev/null/runner.log")}, ["WORKERPOOL_LOG_FILE", "/dev/null/runner.log"]),
     ],
 )
 def test_bad_settings_name_the_variable_the_value_and_the_cure(settings: Any, names: list[str]) -> None:
