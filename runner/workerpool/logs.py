@@ -161,7 +161,7 @@ def _file_handler(settings: LogSettings, path: Path) -> logging.Handler:
         return RotatingFileHandler(path, maxBytes=settings.max_bytes, backupCount=settings.backups, encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"--log-file (WORKERPOOL_LOG_FILE): cannot write {path}: {error.strerror}; name a file that this user may write"
+            f"--log-file (WORKERPOOL_LOG_FILE): cannot write {path}: {error.strerror}; name a writable file"
         ) from error
 
 
