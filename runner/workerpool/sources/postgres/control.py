@@ -57,12 +57,13 @@ class ControlThread:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Ends the thread after one last report."""
-        if self._thread is None:
+        """Ends the thread after one last report; a second call does nothing."""
+        thread, self._thread = self._thread, None
+        if thread is None:
             return
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._loop.call_soon_threadsafe(self._soon.set)
-        await asyncio.to_thread(self._thread.join, 10)
+        await asyncio.to_thread(thread.join, 10)
 
     async def call(self, use: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Runs one exchange on the control connection, from the main loop. Raises SourceUnavailable."""

@@ -99,9 +99,9 @@ def _row(settlement: Settlement) -> _Row:
         case Succeeded(result, _):
             return (None, None, None, None, result)
         case Retry(delay, error):
-            return ("retry", delay, None, _text(error), None)
+            return ("retry", delay, None, storable(error), None)
         case DeadLetter(reason, error, _):
-            return ("dead", None, str(reason), _text(error), None)
+            return ("dead", None, str(reason), storable(error), None)
         case Expired():
             return ("expired", None, None, None, None)
         case _:
@@ -109,6 +109,6 @@ def _row(settlement: Settlement) -> _Row:
             raise TypeError(msg)
 
 
-def _text(error: str) -> str:
-    """Postgres text holds no NUL."""
-    return error.replace("\x00", "\N{SYMBOL FOR NULL}")
+def storable(text: str) -> str:
+    """Postgres text holds no NUL, and UTF-8 no lone surrogate (they come with undecodable file names)."""
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}").encode("utf-8", "backslashreplace").decode()

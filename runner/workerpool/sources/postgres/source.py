@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
@@ -12,10 +12,14 @@ from workerpool.sources.base import Job, Settlement, Subscription
 from workerpool.sources.postgres import migrate
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool.sources.postgres.control import ControlThread, Signals
-from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns
+from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns, storable
 from workerpool.sources.postgres.upkeep import Identity, Lease, Upkeep
+from workerpool_contract.backlog import Backlog
 
 log = logging.getLogger("workerpool.postgres")
+
+BACKLOG_FIELDS = tuple(each.name for each in fields(Backlog))
+"""The columns of workerpool.backlog are called like the fields."""
 
 CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
 FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
@@ -171,7 +175,7 @@ class PostgresSource:
                 "select workerpool.progress($1, $2, $3, $4, $5, $6, $7, $8)",
                 self.identity.boot,
                 *_address(job),
-                state,
+                storable(state),
                 percent,
                 data,
             )
@@ -179,6 +183,13 @@ class PostgresSource:
         if not held:
             msg = f"job {job.id} of {job.queue} belongs to another runner now"
             raise LeaseLost(msg)
+
+    async def backlog(self) -> dict[str, Backlog]:
+        """One reading per queue of this runner, over the control connection. Raises SourceError."""
+        rows = await self._must_control().call(
+            lambda connection: connection.fetch("select * from workerpool.backlog($1)", list(self._queues))
+        )
+        return {row["queue"]: Backlog(*(row[name] for name in BACKLOG_FIELDS)) for row in rows}
 
     async def complete_on(self, connection: Connection, settlement: Settlement) -> None:
         """Finishes one job in the caller's transaction on an asyncpg connection. Raises LeaseLost: let it roll back."""

@@ -151,11 +151,11 @@ class Upkeep:
         return True
 
     async def _renew(self, connection: Connection, now: float) -> None:
+        self._fence_overdue(now)  # first: what was given up must not be renewed
         half = self.lease.seconds / 2
         late = sorted(
             (job for job in self.held() if self._until.get(_key(job), now + half) - now < half), key=lambda job: job.id
         )
-        self._fence_overdue(now)
         if not late:
             return
         lost = set(
