@@ -72,12 +72,14 @@ class MemoryAdapter:
         self._engine.expire()
 
 
-SHIFT = (
-    "update workerpool.job set enqueued_at = enqueued_at - $1::interval, available_at = available_at - $1::interval, "
-    "expires_at = expires_at - $1::interval, lease_until = lease_until - $1::interval",
-    "update workerpool.delayed set due_at = due_at - $1::interval, enqueued_at = enqueued_at - $1::interval, "
-    "expires_at = expires_at - $1::interval",
+SHIFT = """
+with shifted as (
+  update workerpool.delayed set due_at = due_at - $1::interval, enqueued_at = enqueued_at - $1::interval,
+    expires_at = expires_at - $1::interval
 )
+update workerpool.job set enqueued_at = enqueued_at - $1::interval, available_at = available_at - $1::interval,
+  expires_at = expires_at - $1::interval, lease_until = lease_until - $1::interval
+"""
 """Time passes: every timestamp of an unfinished job moves into the past."""
 
 
@@ -104,9 +106,7 @@ class PostgresAdapter:
 
     async def advance(self, seconds: float) -> None:
         self._skipped += seconds
-        async with self.admin.transaction():
-            for statement in SHIFT:
-                await self.admin.execute(statement, timedelta(seconds=seconds))
+        await self.admin.execute(SHIFT, timedelta(seconds=seconds))
 
     async def renewed(self) -> None:
         async def fresh() -> bool:
@@ -132,7 +132,7 @@ class PostgresAdapter:
     async def dead(self, queue: str) -> list[Dead]:
         rows = await self.admin.fetch(
             "select d.id, reason, error, worker, priority, attempts, crashes, payload, headers "
-            "from workerpool.dead d join workerpool.queue q on q.id = d.queue_id where q.name = $1 order by d.died_at, d.id",
+            "from workerpool.dead d join workerpool.queue q on q.id = d.queue_id where q.name = $1 order by died_at, d.id",
             queue,
         )
         return [Dead(*row) for row in rows]

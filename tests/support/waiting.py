@@ -8,7 +8,7 @@ DEADLINE = 15.0
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, *, within: float = DEADLINE) -> None:
-    """Asks again and again until ``condition`` holds; fails after ``within`` seconds, saying ``what`` did not happen."""
+    """Asks again and again until ``condition`` holds; after ``within`` seconds it fails, naming ``what`` is missing."""
     never = asyncio.Event()
     try:
         async with asyncio.timeout(within):
