@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,10 +22,15 @@ from benchmarks.server import Server, find_binaries, throw_away
 from benchmarks.session import Session, tasks
 
 DOCS = HERE.parent / "docs"
+SCRATCH = Path(tempfile.gettempdir()) / "workerpool-benchmarks"
 
 
 def main() -> None:
-    """Run the command; exits with 1 when a contender failed, 2 on wrong arguments."""
+    """Run the command; exits with 1 when a contender failed, 2 on wrong arguments.
+
+    Only a complete run is kept with the project and rendered into its documentation, unless told otherwise.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: the server is stopped, nothing stays behind
     arguments = _parser().parse_args()
     if arguments.list:
         _list()
@@ -33,10 +39,14 @@ def main() -> None:
         _render(Path(arguments.report_only or newest()), arguments.docs or DOCS)
         return
     scale = QUICK if arguments.quick else dataclasses.replace(FULL, share=arguments.share)
+    scale = dataclasses.replace(
+        scale, attempts=arguments.attempts or scale.attempts, rounds=arguments.rounds or scale.rounds
+    )
     chosen = _chosen(arguments.only)
-    results = (arguments.results or _default_results(scale)) / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.jsonl"
+    publish = not (arguments.quick or arguments.only or arguments.measure or arguments.share != 1.0)
+    results = (arguments.results or (RESULTS if publish else SCRATCH)) / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.jsonl"
     failed = _measure(arguments, chosen, scale, results)
-    if scale == FULL or arguments.docs:
+    if publish or arguments.docs:
         _render(results, arguments.docs or DOCS)
     else:
         print(page.text(read(results)))
@@ -54,7 +64,7 @@ def _measure(arguments: argparse.Namespace, chosen: tuple[Contender, ...], scale
         for record in session.install(chosen):
             writer.write(record)
         plan = list(tasks(chosen, scale, wanted))
-        for record in session.run(plan, rounds=arguments.rounds or scale.rounds):
+        for record in session.run(plan, rounds=scale.rounds):
             writer.write(record)
             failed = failed or bool(record.error)
     return failed
@@ -65,11 +75,6 @@ def _render(results: Path, docs: Path) -> None:
     docs.mkdir(parents=True, exist_ok=True)
     for path in page.write(read(results), docs, results.name):
         print(f"wrote {path}")
-
-
-def _default_results(scale: Scale) -> Path:
-    """Full runs are kept with the project, quick ones are not worth it."""
-    return RESULTS if scale == FULL else Path(tempfile.gettempdir()) / "workerpool-benchmarks"
 
 
 @contextlib.contextmanager
@@ -123,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
         "--report-only", nargs="?", const="", metavar="FILE", help="render FILE (default: the newest results)"
     )
     parser.add_argument("--share", type=float, default=1.0, help="share of a full run's no-op jobs, 0.1 for a tenth")
+    parser.add_argument("--attempts", type=int, help="runs at most for a figure when the machine is disturbed (6)")
     parser.add_argument("--rounds", type=int, help="runs per figure (default: 3, quick: 1)")
     parser.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)), help="core of the worker")
     parser.add_argument("--url", help="use this server (without a database name) instead of starting one")

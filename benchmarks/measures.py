@@ -18,9 +18,6 @@ Values = dict[str, Any]
 GAPS = (0.020, 0.080)
 """Seconds between two single enqueues of the latency measurement: the worker is idle when the next job comes."""
 
-SETTLE = 1.0
-"""Seconds that a worker gets to become idle before its latency is measured."""
-
 DROPPED = 10
 """First samples left out: the producer's caches and prepared statements fill."""
 
@@ -71,15 +68,15 @@ def sleeping(stage: OpenStage, jobs: int) -> Values:
     }
 
 
-def latency(stage: OpenStage, samples: int) -> Values:
+def latency(stage: OpenStage, scale: Scale) -> Values:
     """Milliseconds from the call that enqueues one job to the start of its handler in an idle worker."""
-    gaps = tuple(random.Random(1).uniform(*GAPS) for _ in range(samples + DROPPED))
+    gaps = tuple(random.Random(1).uniform(*GAPS) for _ in range(scale.samples + DROPPED))
     _fill(stage, 1)
     with stage.worker("latency", 0) as worker:
         worker.hear("first")
         with stage.enqueuer("paced", 0, gaps) as producer:
             producer.hear("ready")
-            time.sleep(SETTLE)
+            time.sleep(scale.settle)
             start = stage.meter.read([worker.pid, producer.pid])
             producer.go()
             sent = producer.hear("end")["sent"]
@@ -93,7 +90,7 @@ def latency(stage: OpenStage, samples: int) -> Values:
     pairs = [(starts[number] - before, starts[number] - after) for number, (before, after) in enumerate(sent)]
     from_call, from_return = ([ns / 1e6 for ns in times] for times in zip(*pairs[DROPPED:], strict=True))
     return {
-        "samples": samples,
+        "samples": scale.samples,
         "p50": statistics.median(from_call),
         "p99": statistics.quantiles(from_call, n=100, method="inclusive")[98],
         "worst": max(from_call),

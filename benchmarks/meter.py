@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import psycopg
 
 DISTURBED = 0.30
 """CPU (in cores) used by others, or taken by the host, above which a run is repeated."""
+GLANCE = 0.5
+"""Seconds that the machine is watched to see whether it is quiet."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Cost:
         return max(self.others, self.steal) <= DISTURBED * self.seconds
 
 
+def wait_for_quiet(patience: float) -> None:
+    """Return when others leave the machine alone, after `patience` seconds at the latest."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        before = psutil.cpu_times()
+        time.sleep(GLANCE)
+        after = psutil.cpu_times()
+        if max(_busy(after) - _busy(before), after.steal - before.steal) <= DISTURBED * GLANCE:
+            return
+
+
 class Meter:
     """Reads the totals; keeps one connection to the server, on which it never runs a job's SQL."""
 
@@ -60,7 +74,7 @@ class Meter:
             programs=sum(_tree(pid) for pid in pids),
             server=None if self._server_pid is None else _tree(self._server_pid),
             harness=own.user + own.system,
-            busy=machine.user + machine.nice + machine.system + machine.irq + machine.softirq,
+            busy=_busy(machine),
             steal=machine.steal,
             wal=self._wal(),
         )
@@ -84,6 +98,11 @@ def cost(start: Reading, end: Reading) -> Cost:
         steal=end.steal - start.steal,
         wal=end.wal - start.wal,
     )
+
+
+def _busy(machine: Any) -> float:  # noqa: ANN401 (psutil has no public name for it)
+    """CPU seconds that this machine's cores worked."""
+    return float(machine.user + machine.nice + machine.system + machine.irq + machine.softirq)
 
 
 def _tree(pid: int) -> float:

@@ -52,7 +52,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is measured. Jobs are counts, gaps seconds."""
+    """How much is measured. Jobs are counts.
+
+    `settle`: seconds that a worker and a producer get to become idle before latency is measured. `quiet`: seconds to
+    wait, at most, for the machine to become quiet before a run. `attempts`: how often a disturbed run is made.
+    """
 
     name: str
     rounds: int
@@ -63,6 +67,8 @@ class Scale:
     single: int
     bulk: int
     samples: int
+    settle: float
+    quiet: float
     attempts: int
 
     def jobs(self, setting: Setting) -> int:
@@ -70,8 +76,8 @@ class Scale:
         return max(self.least, min(self.most, round(setting.jobs * self.share)))
 
 
-FULL = Scale("full", 3, 1.0, 1, 10**9, 3000, 2000, 50_000, 220, 6)
-QUICK = Scale("quick", 1, 0.01, 200, 2000, 100, 50, 2000, 20, 1)
+FULL = Scale("full", 3, 1.0, 1, 10**9, 3000, 2000, 50_000, 220, settle=1.0, quiet=20.0, attempts=6)
+QUICK = Scale("quick", 1, 0.01, 200, 2000, 100, 50, 2000, 20, settle=0.2, quiet=0.0, attempts=1)
 
 
 class ContenderFailed(Exception):

@@ -12,6 +12,7 @@ import psycopg
 
 from benchmarks import measures
 from benchmarks.environments import Environments
+from benchmarks.meter import wait_for_quiet
 from benchmarks.model import Contender, ContenderFailed, NotInstallable, Record, Scale, Setting
 from benchmarks.peers.spec import Mode
 from benchmarks.server import Server
@@ -45,7 +46,7 @@ def _tasks_of(contender: Contender, scale: Scale, measure: str) -> Iterator[Task
             jobs = scale.jobs(setting)
             yield Task(measure, contender, setting, lambda stage, jobs=jobs: measures.throughput(stage, jobs))  # type: ignore[misc]
         elif measure == "latency":
-            yield Task(measure, contender, setting, lambda stage: measures.latency(stage, scale.samples))
+            yield Task(measure, contender, setting, lambda stage: measures.latency(stage, scale))
         elif measure == "sleep" and setting.sleeps:
             yield Task(measure, contender, setting, lambda stage: measures.sleeping(stage, scale.sleeping))
     if measure == "enqueue":
@@ -91,6 +92,7 @@ class Session:
     def _attempts(self, task: Task) -> Iterator[Record]:
         """Repeat a disturbed run; every attempt is recorded."""
         for _ in range(self._scale.attempts):
+            wait_for_quiet(self._scale.quiet)
             record = self._once(task)
             print(_brief(record), flush=True)
             yield record
