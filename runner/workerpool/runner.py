@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from workerpool.counts import QueueCounter
 from workerpool.definition import WorkerDefinition
 from workerpool.dispatch import Dispatcher
 from workerpool.engines import SourceOptions, open_publisher, open_source
@@ -78,7 +79,7 @@ def _overridden(definition: WorkerDefinition, settings: RunnerSettings) -> Worke
 
 @dataclass(slots=True)
 class Runner:
-    """A runner process. ``url`` must be resolved; ``clock`` is monotonic seconds."""
+    """A runner process. ``url`` must be resolved; ``clock``: monotonic seconds; ``listening`` gets the probe port."""
 
     settings: RunnerSettings
     definitions: Sequence[WorkerDefinition]
@@ -87,6 +88,7 @@ class Runner:
     boot: UUID = field(default_factory=uuid4)
     metrics: Metrics = field(default_factory=Metrics)
     started: asyncio.Event = field(default_factory=asyncio.Event)
+    listening: Callable[[int], None] = field(default=lambda _port: None)
     probe_port: int | None = None
     _lanes: list[Lane] = field(default_factory=list)
     _ledger: Ledger = field(init=False)
@@ -97,6 +99,7 @@ class Runner:
     _dispatcher: Dispatcher | None = None
     _settler: Settler | None = None
     _pulse: Pulse | None = None
+    _counter: QueueCounter | None = None
     _consuming: bool = False
 
     def __post_init__(self) -> None:
@@ -107,6 +110,7 @@ class Runner:
         """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
         workers = chosen(self.definitions, self.settings)
         self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
+        self._counter = counter = QueueCounter(source, self.clock)
         self._settler = settler = Settler(source, self._settled)
         self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
         dispatcher = Dispatcher(
@@ -125,7 +129,7 @@ class Runner:
         use_producer(producer)
         try:
             if await self._opened(source, [queue for _, queue in workers]):
-                await self._work(dispatcher, settler)
+                await self._work(dispatcher, settler, counter)
         finally:
             use_producer(None)
             await producer.close()
@@ -181,11 +185,12 @@ class Runner:
             oldest_job_seconds=round(now - min(starts), 3) if starts else None,
         )
 
-    async def _work(self, dispatcher: Dispatcher, settler: Settler) -> None:
+    async def _work(self, dispatcher: Dispatcher, settler: Settler, counter: QueueCounter) -> None:
         settling = asyncio.create_task(settler.run(), name="settle")
         helpers = [
             asyncio.create_task(self._watch(), name="watch"),
             asyncio.create_task(self._beat(), name="pulse"),
+            asyncio.create_task(counter.run(), name="count"),
         ]
         claiming = asyncio.create_task(dispatcher.run(), name="dispatch")
         stopping = asyncio.create_task(_happened(self._stop), name="stop")
@@ -256,7 +261,14 @@ class Runner:
             tracer=self.tracer,
         )
         self.metrics.add_worker(definition.name, queue.queue)
-        config = LaneConfig(definition.name, queue.queue, definition.concurrency, definition.timeout, self.clock)
+        config = LaneConfig(
+            definition.name,
+            queue.queue,
+            definition.concurrency,
+            definition.timeout,
+            self.clock,
+            self.settings.max_crashes,
+        )
         return Lane(
             config, compile_pipeline(definition, services=services), source, settler.add, hungry=self._lane_hungry
         )
@@ -277,14 +289,19 @@ class Runner:
             lane.cut(ours, "fenced")
 
     def _serve_probes(self) -> ProbeServer:
-        if self._pulse is None:
-            msg = "probes need the pulse"
+        if self._pulse is None or self._counter is None:
+            msg = "probes need the pulse and the counter"
             raise RuntimeError(msg)
         probes = RunnerProbes(
-            status=self.status, pulse=self._pulse, metrics=self.metrics, now=lambda: datetime.now(UTC)
+            status=self.status,
+            pulse=self._pulse,
+            metrics=self.metrics,
+            now=lambda: datetime.now(UTC),
+            queue_counts=self._counter.latest,
         )
         server = ProbeServer(probes, self.settings.probe_host, self.settings.probe_port)
         self.probe_port = server.start()
+        self.listening(self.probe_port)
         return server
 
     def _open_source(self, slots: int) -> JobSource:

@@ -25,6 +25,19 @@ CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
 FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
 FINISH_ROUTED = "select workerpool.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 RELEASE = "select workerpool.release($1, $2, $3, $4, $5)"
+DISOWN = "select workerpool.disown($1, $2, $3)"
+# A session that was slow or frozen when its answer was given up could still claim after the claim was disowned.
+END_BACKEND = (
+    "select pg_terminate_backend(pid, 2000) from pg_stat_activity "
+    "where pid = $1 and pid <> pg_backend_pid() and application_name = 'workerpool claim'"
+)
+
+
+class _Orphan(NamedTuple):
+    """A claim whose answer never came, and the process id of the session that it was sent to."""
+
+    claim: int
+    backend: int
 
 
 @dataclass(slots=True)
@@ -66,7 +79,7 @@ class PostgresSource:
     _queues: dict[str, int] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
     _claim_number: int = 0
-    _orphaned: list[int] = field(default_factory=list)
+    _orphaned: list[_Orphan] = field(default_factory=list)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: bool = False
     _control: ControlThread | None = None
@@ -110,15 +123,16 @@ class PostgresSource:
         self._claim_number = number = self._claim_number + 1
         since = self.lease.clock()
         queues = [self._queues[queue] for queue in wants]
-        try:
-            async with self._claims.exchange() as connection:
+        async with self._claims.exchange() as connection:
+            backend = connection.get_server_pid()
+            try:
                 rows = await connection.fetch(
                     CLAIM, self.identity.boot, number, queues, list(wants.values()), self.lease.interval
                 )
-        except BaseException:
-            # The server may have claimed and the answer been lost: hand those back before they look like a crash.
-            self._orphaned.append(number)
-            raise
+            except BaseException:
+                # The server may have claimed and the answer been lost: hand those back before they look like a crash.
+                self._orphaned.append(_Orphan(number, backend))
+                raise
         if not rows:
             return []
         handles = {queue: Handle(queue, number) for queue in queues}
@@ -216,11 +230,11 @@ class PostgresSource:
 
     async def _disown(self) -> None:
         async with self._claims.exchange() as connection:
-            for number in list(self._orphaned):
-                await connection.execute(
-                    "select workerpool.disown($1, $2, $3)", self.identity.boot, number, list(self._names)
-                )
-                self._orphaned.remove(number)
+            for orphan in list(self._orphaned):
+                if not self.endpoint.pooled:
+                    await connection.execute(END_BACKEND, orphan.backend)
+                await connection.execute(DISOWN, self.identity.boot, orphan.claim, list(self._names), timeout=60)
+                self._orphaned.remove(orphan)
 
     async def _finish(self, connection: Connection, work: Batch) -> set[int]:
         base = (self.identity.boot, *columns(work.finished), work.milliseconds)
