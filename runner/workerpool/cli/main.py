@@ -4,15 +4,17 @@ Exit codes: 0 done, 1 the work failed, 2 bad input or usage, 3 the queue's serve
 lacks migrations or is too new, 130 interrupted.
 """
 
+import os
 import sys
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from workerpool.errors import ConfigError, SchemaError, SourceUnavailable, WorkerPoolError
 from workerpool.redaction import redact
-from workerpool_contract.names import COMMANDS_GROUP
+from workerpool_contract.names import COMMANDS_GROUP, ENV_LOG_LEVEL
 from workerpool_contract.variables import SettingsError
 
 EXIT_FAILED = 1
@@ -38,6 +40,27 @@ class Commands(click.Group):
             if entry.name == cmd_name:
                 return _load(entry)
         return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in the help; a command that can't be loaded says why instead of spoiling the list."""
+        rows = []
+        for name in self.list_commands(ctx):
+            try:
+                command = self.get_command(ctx, name)
+            except ConfigError as error:
+                rows.append((name, f"(not available: {error})"))
+            else:
+                rows += [] if command is None else [(name, command.get_short_help_str(limit=90))]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names alone: loading every command at each press of Tab would be slow."""
+        names = (name for name in self.list_commands(ctx) if name.startswith(incomplete))
+        own = (
+            [] if incomplete and not incomplete.startswith("-") else click.Command.shell_complete(self, ctx, incomplete)
+        )
+        return [*(CompletionItem(name) for name in names), *own]
 
 
 def _entries() -> tuple[EntryPoint, ...]:
@@ -84,5 +107,17 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except (WorkerPoolError, SettingsError) as error:
-        click.echo(f"Error: {redact(str(error))}", err=True)
-        sys.exit(exit_code(error))
+        _fail(str(error), exit_code(error))
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`workerpool jobs list | head`).
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILED)
+    except Exception as error:
+        if os.environ.get(ENV_LOG_LEVEL, "").lower() == "debug":
+            raise
+        _fail(f"{type(error).__name__}: {error}; set {ENV_LOG_LEVEL}=debug to see where, and please report it", 1)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(f"Error: {redact(text)}", err=True)
+    sys.exit(code)

@@ -1,62 +1,130 @@
-"""``workerpool run``: one runner process, as the operator starts it and as a developer does."""
+"""``workerpool run``: runner processes, as the operator starts them and as a developer does."""
 
 import asyncio
 import os
+import sys
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import uvloop
 
+from workerpool.children import Command, ParentLine
+from workerpool.cli.target import queue_url, url_option
+from workerpool.cli.workers import app_option, load
 from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError
 from workerpool.logs import LogSettings, configure
-from workerpool.registry import load_app
-from workerpool.runner import Runner
-from workerpool.tracing import SpanTracer, open_tracer
-from workerpool_contract.environment import RunnerSettings, from_environment
-from workerpool_contract.names import ENV_APP, ENV_URL
+from workerpool.reload import Reloader, ReloadSettings
+from workerpool.runner import Runner, chosen
+from workerpool.supervisor import Supervisor, SupervisorSettings
+from workerpool.telemetry import exports_spans
+from workerpool.tracing import open_tracer
+from workerpool_contract.environment import RunnerSettings, from_environment, to_environment, without_settings
 
-ENV_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
-"""OpenTelemetry's own variable; its exporter reads it and its siblings by itself."""
+GRACE_MARGIN = 15.0
+"""Seconds a child gets beyond its drain timeout to settle and leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What the command line says beyond the settings."""
+
+    reload: bool
+    log_file: Path | None
 
 
 @click.command(name="run")
-@click.argument("names", nargs=-1, metavar="NAME…")
+@click.argument("names", nargs=-1, metavar="[NAME…]")
 @click.option("--all", "everything", is_flag=True, help="Run every worker of the app.")
-@click.option("--app", metavar="MODULE", help=f"Module whose workers run (else {ENV_APP}).")
-@click.option("--url", metavar="URL", envvar=ENV_URL, help=f"Queue's server (else {ENV_URL}).")
-@click.option("--probe-port", type=click.IntRange(0, 65535), help="Port of /live, /ready, /health, /metrics.")
-def run(names: Sequence[str], *, everything: bool, app: str | None, url: str | None, probe_port: int | None) -> None:
-    """Run workers until SIGTERM or Ctrl-C, then drain."""
-    settings = from_environment(os.environ)
+@app_option
+@click.option("--reload", is_flag=True, help="Start again whenever a Python file of this folder changes.")
+@click.option("--probe-port", type=click.IntRange(0, 65535), help="Port of /live, /ready, /health, /metrics; 0: any.")
+@click.option(
+    "--log-file", envvar="WORKERPOOL_LOG_FILE", metavar="FILE", help="Write the log to this file too; it is rotated.",
+    type=click.Path(dir_okay=False, path_type=Path),
+)  # fmt: skip
+@url_option
+@click.option("--json", "as_json", is_flag=True, help="Log JSON lines instead of text.")
+def run(  # noqa: PLR0913 - one parameter per option
+    names: Sequence[str], *, everything: bool, app: str | None, reload: bool, probe_port: int | None,
+    log_file: Path | None, url: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Run workers until SIGTERM or Ctrl-C, then drain.
+
+    Give the NAMEs of workers, or --all. With neither, WORKERPOOL_WORKERS chooses, or the workers of WORKERPOOL_QUEUE.
+    WORKERPOOL_PROCESSES above 1 starts so many processes behind one probe port. A second Ctrl-C ends at once: the
+    running jobs go back to the queue at no cost.
+
+    Exit codes: 0 drained, 1 failed, 2 bad input (nothing was started), 3 server unreachable, 4 not migrated.
+    """
     if names and everything:
         raise ConfigError("NAME: names and --all exclude each other; give one of them")
-    settings = replace(
-        settings,
-        url=url or settings.url,
-        app=app or settings.app,
-        workers=tuple(names) or (() if everything else settings.workers),
-        probe_port=settings.probe_port if probe_port is None else probe_port,
+    known = from_environment(os.environ)
+    wanted = replace(
+        known,
+        app=app or known.app,
+        workers=tuple(names) or (() if everything else known.workers),
+        probe_port=known.probe_port if probe_port is None else probe_port,
+        log_format="json" if as_json else known.log_format,
     )
-    definitions = load(settings)
-    configure(LogSettings("json" if settings.log_format == "json" else "text", settings.log_level))
-    tracer, send_spans = open_tracer(export=ENV_COLLECTOR in os.environ, service=settings.pool or "workerpool")
+    options = _Options(reload, log_file)
+    if log_file is not None and wanted.processes > 1:
+        raise ConfigError(f"--log-file: {wanted.processes} processes can't rotate one file; redirect stderr instead")
+    definitions = () if _is_parent(wanted, options) else load(wanted.app)
+    if definitions:
+        chosen(definitions, wanted)  # A wrong name is told before a database is started.
+    configure(LogSettings("json" if wanted.log_format == "json" else "text", wanted.log_level, log_file))
+    with queue_url(url, create=True) as found:
+        code = _start(replace(wanted, url=found), definitions, options)
+    if code:
+        raise click.exceptions.Exit(code)
+
+
+def _is_parent(settings: RunnerSettings, options: _Options) -> bool:
+    """Whether this process only looks after others, which load the app themselves."""
+    return options.reload or settings.processes > 1
+
+
+def _start(settings: RunnerSettings, definitions: Sequence[WorkerDefinition], options: _Options) -> int:
+    line = ParentLine.from_environment(os.environ)
+    grace = settings.effective_drain_timeout + GRACE_MARGIN
+    if line is not None:
+        line.watch(grace)
+    if options.reload:
+        arguments = () if options.log_file is None else ("--log-file", str(options.log_file))
+        return asyncio.run(Reloader(ReloadSettings(_command(settings, *arguments), Path.cwd(), grace)).run())
+    if settings.processes > 1:
+        return asyncio.run(_supervise(settings, grace))
+    tracer, close = open_tracer(export=exports_spans(os.environ))
     try:
-        uvloop.run(_run(settings, definitions, tracer))
+        listening = _nothing if line is None else line.report
+        uvloop.run(_work(Runner(settings, definitions, tracer, listening=listening)))
     finally:
-        send_spans()
+        close()
+    return 0
 
 
-def load(settings: RunnerSettings) -> tuple[WorkerDefinition, ...]:
-    """The app's workers. Raises ConfigError when no app is named or it can't be loaded."""
-    if settings.app is None:
-        raise ConfigError(f"app: no module is named; pass --app MODULE or set {ENV_APP}")
-    return load_app(settings.app, folder=str(Path.cwd()))
+async def _supervise(settings: RunnerSettings, grace: float) -> int:
+    supervised = SupervisorSettings(
+        _command(settings), settings.processes, grace, settings.probe_host, settings.probe_port
+    )
+    return await Supervisor(supervised, clock=time.monotonic, now=lambda: datetime.now(UTC)).run()
 
 
-async def _run(settings: RunnerSettings, definitions: Sequence[WorkerDefinition], tracer: SpanTracer | None) -> None:
-    runner = Runner(settings, definitions, tracer)
+async def _work(runner: Runner) -> None:
     runner.handle_signals()
     await asyncio.shield(runner.run())
+
+
+def _command(settings: RunnerSettings, *arguments: str) -> Command:
+    """This program for a child; what was decided here is in its environment: arguments are for all users to read."""
+    environment = without_settings(os.environ) | to_environment(settings)
+    return Command((sys.executable, "-m", "workerpool", "run", *arguments), environment)
+
+
+def _nothing(_port: int) -> None:
+    """Nobody supervises this process."""

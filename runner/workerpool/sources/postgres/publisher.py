@@ -5,7 +5,7 @@ often than every 10 ms: NOTIFY takes a lock that all committing sessions share.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,21 @@ class PostgresPublisher:
                     found += [Enqueued(row[0], row[1]) for row in rows]
         self._notify(queue)
         return found
+
+    async def enqueue_chunks(self, queue: str, chunks: Iterable[Sequence[NewJob]]) -> int:
+        """Enqueues chunk after chunk in one transaction, all or none; returns how many. Raises as ``enqueue``.
+
+        For more jobs than fit in memory: each chunk is sent before the next one is asked for.
+        """
+        sent = 0
+        async with self._lock:
+            connection = await self._ready()
+            async with translated(self.endpoint), connection.transaction():
+                for jobs in chunks:
+                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs))
+                    sent += sum(not row[1] for row in rows)
+        self._notify(queue)
+        return sent
 
     async def enqueue_bulk(self, queue: str, payloads: Sequence[str]) -> int:
         """COPYs many plain jobs (no ids, priority, delay or key): several times as fast. Returns the copies made."""
