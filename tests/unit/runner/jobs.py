@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.waiting import DEADLINE, eventually
 from workerpool.errors import LeaseLost
 from workerpool.handlers import Handlers
 from workerpool.outcome import DeadLetter, DeadReason, Outcome
 from workerpool.pipeline import Run, Services, Tracer, compile_pipeline
 from workerpool.sources.base import Job
 from workerpool.worker import definition_of
-
-DEADLINE = 10.0
-"""Seconds that anything in these tests may take; reached only when something is broken."""
 
 
 @dataclass
@@ -90,9 +88,11 @@ async def bench(worker: object, *, temp_root: Path | None = None, **services: An
 
 async def until(condition: Callable[[], object]) -> None:
     """Until ``condition()``, which a thread or another process makes true."""
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - nobody there can set an event of this loop
-            await asyncio.sleep(0)
+
+    async def holds() -> bool:
+        return bool(condition())
+
+    await eventually(holds, "the condition")
 
 
 def dead(outcome: Outcome) -> tuple[DeadReason, str]:

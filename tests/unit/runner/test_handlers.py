@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runner.jobs import DEADLINE, bench, dead, until
+from tests.support.waiting import DEADLINE
+from tests.unit.runner.jobs import bench, dead, until
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, LeaseLost
 from workerpool.outcome import SUCCEEDED, DeadReason, Retry, Succeeded

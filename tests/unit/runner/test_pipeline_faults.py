@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.runner.jobs import DEADLINE, Slot, a_job, bench, dead
+from tests.support.waiting import DEADLINE
+from tests.unit.runner.jobs import Slot, a_job, bench, dead
 from workerpool.errors import JobTimeout, LeaseLost, RetryableError, TerminalError, WorkerPoolError
 from workerpool.outcome import SUCCEEDED, DeadLetter, DeadReason, Expired, Interrupted, Retry, Stale
 from workerpool.registry import REGISTRY
@@ -167,7 +168,7 @@ async def test_a_timeout_is_retried_then_dead_with_its_own_reason() -> None:
 @pytest.mark.parametrize(
     ("reason", "outcome"),
     [
-        ("fenced", Stale()),
+        ("fenced", Interrupted()),
         ("drain", Interrupted()),
         ("cancelled", DeadLetter(DeadReason.CANCELLED, "cancelled while it ran")),
     ],
