@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, fields
+from typing import NamedTuple
 
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
