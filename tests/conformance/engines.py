@@ -132,7 +132,7 @@ class PostgresAdapter:
     async def dead(self, queue: str) -> list[Dead]:
         rows = await self.admin.fetch(
             "select d.id, reason, error, worker, priority, attempts, crashes, payload, headers "
-            "from workerpool.dead d join workerpool.queue q on q.id = d.queue_id where q.name = $1 order by died_at, d.id",
+            "from workerpool.dead d join workerpool.queue q on q.id = queue_id where name = $1 order by died_at, d.id",
             queue,
         )
         return [Dead(*row) for row in rows]

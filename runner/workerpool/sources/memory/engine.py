@@ -12,7 +12,7 @@ from typing import Protocol
 
 from workerpool.outcome import DeadLetter, Expired, Interrupted, Output, Retry, Stale, Succeeded
 from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
-from workerpool.sources.memory.records import DeadRecord, EventRecord, FinishedRecord, Row, Token
+from workerpool.sources.memory.records import DeadRecord, EventRecord, FinishedRecord, MessageRecord, Row, Token
 from workerpool_contract.backlog import Backlog
 
 
@@ -53,6 +53,7 @@ class MemoryEngine:
     dead: dict[int, DeadRecord] = field(default_factory=dict)
     history: list[FinishedRecord] = field(default_factory=list)
     events: list[EventRecord] = field(default_factory=list)
+    messages: list[MessageRecord] = field(default_factory=list)
     _ready: dict[str, dict[int, Row]] = field(default_factory=dict)
     _heaps: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     _delayed: dict[int, Row] = field(default_factory=dict)
@@ -81,6 +82,8 @@ class MemoryEngine:
 
     def enqueue(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """One copy per subscribed queue; the ids are those of the first."""
+        now = self.clock()
+        self.messages += [MessageRecord(topic, job.payload, job.headers, now) for job in jobs]
         targets = self._subscribers.get(topic) or [topic]
         copies = [[self._add(queue, job) for job in jobs] for queue in targets]
         self._notify()
@@ -164,10 +167,10 @@ class MemoryEngine:
         self._notify()
         return True
 
-    def unfinished(self, queue: str) -> list[Row]:
-        """The jobs of a queue that are ready, in flight or delayed, in the order of enqueueing."""
-        delayed = [row for row in self._delayed.values() if row.queue == queue]
-        return sorted([*self._ready.get(queue, {}).values(), *delayed], key=lambda row: row.id)
+    def unfinished(self, queue: str | None = None) -> list[Row]:
+        """The jobs of a queue (None: of all) that are ready, in flight or delayed, in the order of enqueueing."""
+        rows = itertools.chain(self._delayed.values(), *(rows.values() for rows in self._ready.values()))
+        return sorted((row for row in rows if queue in (None, row.queue)), key=lambda row: row.id)
 
     def next_due(self, queues: Sequence[str] | None = None) -> float | None:
         """When (engine clock) the first delayed job is due, None when none waits. ``queues`` None: of any queue."""

@@ -107,3 +107,13 @@ class EventRecord:
     percent: int | None
     data: str | None
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRecord:
+    """Something that was sent to a topic, whoever got a copy of it."""
+
+    topic: str
+    payload: str
+    headers: str | None
+    at: float
