@@ -43,13 +43,14 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class LaneConfig:
-    """``timeout``: seconds a handler may run. ``clock``: monotonic seconds."""
+    """``timeout``: seconds a handler may run. ``clock``: monotonic seconds. ``max_crashes``: crashes that end a job."""
 
     worker: str
     queue: str
     concurrency: int
     timeout: float | None
     clock: Callable[[], float]
+    max_crashes: int = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -95,12 +96,12 @@ class Lane:
         return max(0, min(CLAIM_AHEAD, free + ahead - in_hand))
 
     def offer(self, jobs: Sequence[Job]) -> None:
-        """Takes claimed jobs. One that crashed before waits until no other such job runs here."""
+        """Takes claimed jobs. One that a further crash would end waits until no other such job runs here."""
         now = self.config.clock()
         if not self._buffer and not self.busy:
             self._rate_since, self._taken, self._last_start = now, 0, now
         for job in jobs:
-            (self._suspects if job.crashes else self._buffer).append(job)
+            (self._suspects if job.crashes and self._is_last_chance(job) else self._buffer).append(job)
         self._wake(len(jobs))
 
     def measure(self) -> None:
@@ -126,7 +127,7 @@ class Lane:
         """Releases every job that was not started."""
         while self._buffer:
             self._give_up(self._buffer.popleft())
-        while self._suspects and not self._suspect_runs:
+        while self._suspects and (self.closing or not self._suspect_runs):
             self._give_up(self._suspects.popleft())
 
     def cut(self, jobs: Sequence[Job], reason: str) -> None:
@@ -159,6 +160,13 @@ class Lane:
         """Until every slot has ended (after ``close``)."""
         while tasks := [slot.task for slot in self._slots if slot.task is not None]:
             await asyncio.wait(tasks)
+
+    def _is_last_chance(self, job: Job) -> bool:
+        """Whether a further crash would end this job: such jobs run one at a time, so that it is charged to the right one.
+
+        The others run side by side: after the loss of a runner its long jobs must not queue up behind each other.
+        """
+        return job.crashes >= self.config.max_crashes - 1
 
     def _give_up(self, job: Job) -> None:
         self.settle(Settlement(job, Interrupted(), 0.0, self.config.worker))
@@ -221,7 +229,7 @@ class Lane:
             self.busy -= 1
             slot.job = None
             slot.deadline = float("inf")
-            if job.crashes:
+            if job.crashes and self._is_last_chance(job):
                 self._suspect_runs = False
         if slot.cancel_reason is not None and slot.task is not None:
             while slot.task.uncancel():
@@ -231,14 +239,15 @@ class Lane:
         return ended
 
     async def _admit(self, job: Job) -> bool:
-        """Marks a job that crashed before, so that a further crash is charged to it and to nobody beside it."""
-        self._suspect_runs = True
+        """Marks a job that crashed before, so that a further crash is charged to it and not to those that only wait."""
+        alone = self._is_last_chance(job)
+        self._suspect_runs = self._suspect_runs or alone
         try:
             admitted = await self.source.mark(job)
         except Exception:  # noqa: BLE001 - whatever the reason, a job that can't be marked must not start
             admitted = False
         if not admitted:
-            self._suspect_runs = False
+            self._suspect_runs = self._suspect_runs and not alone
             self._give_up(job)
         return admitted
 

@@ -29,6 +29,7 @@ class Settler:
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
+    _broken: bool = False
 
     def add(self, settlement: Settlement) -> None:
         """Takes one outcome; it is sent in this or the next exchange."""
@@ -42,8 +43,8 @@ class Settler:
 
     @property
     def congested(self) -> bool:
-        """Outcomes come faster than the source takes them."""
-        return len(self._pending) > 4 * BATCH
+        """Outcomes come faster than the source takes them, or wait for it to come back: they go first."""
+        return self._broken or len(self._pending) > 4 * BATCH
 
     async def run(self) -> None:
         """Sends until ``close`` was called and everything is settled."""
@@ -70,6 +71,7 @@ class Settler:
                 delay = await self._back_off(delay, None)
                 continue
             # After a broken exchange a job may be stale because our own first try did go through.
+            self._broken = False
             self.done(batch, () if delay else stale)
             delay = 0.0
 
@@ -87,6 +89,7 @@ class Settler:
     async def _back_off(self, delay: float, error: Exception | None) -> float:
         if error is not None and not delay:
             log.warning("Outcomes of %d jobs wait for the queue's server: %s", len(self._pending), error)
+        self._broken = True
         delay = min(2.0, delay * 2 or 0.05)
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
         return delay

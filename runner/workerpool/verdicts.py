@@ -134,10 +134,11 @@ def _cut_off(slot: Slot, error: BaseException) -> Outcome | None:
     """The outcome of an attempt that was ended from outside, None when it failed by itself or ran too long."""
     if slot.cancel_reason is not None and (task := asyncio.current_task()) is not None:
         task.uncancel()
-    if slot.cancel_reason == "fenced" or isinstance(error, LeaseLost):
-        return Stale()
-    if slot.cancel_reason == "drain":
+    if slot.cancel_reason in ("fenced", "drain"):
+        # Fenced: if nobody else claimed the job after all, handing it back spares it the wait for the lease's end.
         return Interrupted()
+    if isinstance(error, LeaseLost):
+        return Stale()
     if slot.cancel_reason == "cancelled":
         return DeadLetter(DeadReason.CANCELLED, "cancelled while it ran")
     return None

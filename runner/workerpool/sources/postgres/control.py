@@ -90,6 +90,21 @@ class ControlThread:
             self._loop.close()
 
     async def _run(self) -> None:
+        guarding = asyncio.create_task(self._guard())
+        try:
+            await self._serve()
+        finally:
+            guarding.cancel()
+            await asyncio.wait({guarding})
+
+    async def _guard(self) -> None:
+        """Gives up in time what can't be renewed, however long the connection waits for an answer or for a server."""
+        while True:
+            await asyncio.sleep(self.upkeep.lease.margin / 2)
+            self.upkeep.guard()
+            self._fence()
+
+    async def _serve(self) -> None:
         delay = 0.0
         while not self._stopping.is_set():
             try:

@@ -109,10 +109,13 @@ class Upkeep:
         return [job for job in self.held() if job.id == job_id]
 
     def failed(self, error: Exception) -> None:
-        """Says once that the database can't be used, and gives up what can't be renewed in time."""
+        """Says once that the database can't be used."""
         if str(error) != self._trouble:
             self._trouble = str(error)
             log.warning("Lost the queue's database, trying again: %s", error)
+
+    def guard(self) -> None:
+        """Gives up what could not be renewed; called more often than once per ``lease.margin``."""
         self._fence_overdue(self.lease.clock())
 
     def take_fenced(self) -> list[Job]:
