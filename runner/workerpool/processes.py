@@ -6,8 +6,12 @@ module themselves. They ignore Ctrl-C: the runner decides what a signal means.
 
 import asyncio
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
@@ -33,7 +37,8 @@ class Processes:
         When the caller is cancelled the child is killed. Raises what the function raised, or HandlerProcessDied.
         """
         if self._pool is None:
-            self._pool = ProcessPool(max_workers=self._size, context=multiprocessing.get_context("spawn"))
+            spawn = multiprocessing.get_context("spawn")
+            self._pool = ProcessPool(max_workers=self._size, initializer=die_with_parent, context=spawn)
         try:
             return await asyncio.wrap_future(self._pool.schedule(run_to_end, args=(function, *arguments)))
         except ProcessExpired as error:
@@ -50,3 +55,15 @@ class Processes:
             self._pool.stop()  # type: ignore[no-untyped-call]  # pebble leaves it bare
             self._pool.join()
             self._pool = None
+
+
+def die_with_parent() -> None:
+    """In a child: a runner that is killed must not leave its handlers running, unseen, beside the next attempt."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_after(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGKILL)
