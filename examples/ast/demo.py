@@ -24,7 +24,7 @@ from workerpool_operator.chart import Series, svg, text_plot
 from workerpool_operator.manifest import load
 from workerpool_operator.up.reporter import Lines, Reporter
 from workerpool_operator.up.screen import Screen
-from workerpool_operator.up.session import Clocks, Session, Setup
+from workerpool_operator.up.session import Clocks, Session, Setup, Until
 from workerpool_operator.up.timeline import Timeline, sampled
 
 MANIFEST = Path(__file__).with_name("workerpool.yaml")
@@ -88,7 +88,7 @@ async def run(pool: WorkerPool, place: Place) -> Timeline:
         urls={pool.metadata.name: place.url},
         logs=place.folder / "logs",
         environ=os.environ,
-        until_empty=True,
+        until=Until.REST,
     )
     session = Session(setup, reporter, Clocks(time.monotonic, time.time))
     try:

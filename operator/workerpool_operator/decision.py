@@ -27,8 +27,6 @@ class Observation:
 class ClampKind(StrEnum):
     """Which rule changed the number; also the reason word of status conditions."""
 
-    PINNED = "Pinned"
-    BACKLOG_UNKNOWN = "BacklogUnknown"
     FALLBACK = "Fallback"
     TRUNCATED = "Truncated"
     ACTIVATION = "Activation"
@@ -90,7 +88,3 @@ class Decision:
     clamps: tuple[Clamp, ...]
     history: History
     next_check: float
-
-    def has(self, kind: ClampKind) -> bool:
-        """Whether the rule ``kind`` changed the number."""
-        return any(clamp.kind is kind for clamp in self.clamps)

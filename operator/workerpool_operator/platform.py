@@ -37,11 +37,6 @@ class ReplicaView:
     detail: str = ""
 
     @property
-    def idle(self) -> bool:
-        """Whether it is known to run nothing."""
-        return self.busy == 0
-
-    @property
     def draining(self) -> bool:
         """Whether it was told to stop: no capacity any more."""
         return self.state is ReplicaState.DRAINING
@@ -72,10 +67,7 @@ class Platform(Protocol):
         ...
 
     async def scale(self, pool: WorkerPool, replicas: int) -> None:
-        """Makes ``replicas`` replicas run: starts new ones or drains the least busy. Returns before they are done.
-
-        Raises OSError when a replica can't be started.
-        """
+        """Makes ``replicas`` replicas run: starts new ones or drains the least busy. Returns before that is done."""
         ...
 
     async def close(self) -> None:

@@ -18,10 +18,10 @@ from workerpool_contract import names
 from workerpool_contract.environment import SettingsError, from_environment
 from workerpool_contract.localdb import LocalDatabase, state_dir
 from workerpool_operator.manifest import ManifestError, Manifests, load
-from workerpool_operator.up import envfile
+from workerpool_operator.up.envfile import EnvFileError, parse_env_file
 from workerpool_operator.up.reporter import Json, Lines, Reporter
 from workerpool_operator.up.screen import Screen
-from workerpool_operator.up.session import Clocks, Session, Setup
+from workerpool_operator.up.session import Clocks, Session, Setup, Until
 from workerpool_operator.up.state import StateInUse, claimed
 from workerpool_operator.up.urls import UrlError, Urls, unused_fields, urls_of
 
@@ -55,7 +55,7 @@ class Options:
     "--env-file", metavar="FILE", help="Lines of NAME=VALUE for the runners, WORKERPOOL_URL among them.",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
 )  # fmt: skip
-@click.option("--until-empty", is_flag=True, help="Stop when all queues are empty and all pools at their minimum.")
+@click.option("--until-empty", is_flag=True, help="Drain and stop once all queues are empty.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per change.")
 @click.option("--no-tui", is_flag=True, help="Plain lines, even on a terminal.")
 @click.option("--logs", is_flag=True, help="Show what the runners write.")
@@ -68,12 +68,10 @@ def up(files: tuple[Path, ...], *, url: str | None, env_file: Path | None, no_tu
     options = Options(files, url, env_file, tui=not no_tui, **flags)
     try:
         _run(options)
-    except (ManifestError, UrlError, SettingsError, StateInUse, ValueError) as error:
+    except (ManifestError, UrlError, SettingsError, StateInUse, EnvFileError) as error:
         raise UsageProblem(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'up'}: {error.strerror or error}") from None
-    except RuntimeError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _run(options: Options) -> None:
@@ -94,7 +92,7 @@ def _run(options: Options) -> None:
                 logs=folder / "logs",
                 environ=environ,
                 base=base,
-                until_empty=options.until_empty,
+                until=Until.EMPTY if options.until_empty else Until.STOPPED,
                 follow=options.logs,
             )
             asyncio.run(_session(setup, reporter))
@@ -117,7 +115,10 @@ def _databases(urls: Urls, folder: Path, reporter: Reporter) -> Iterator[dict[st
         return
     database = local_database()
     reporter.note(f"Starting the embedded Postgres (data in {folder})")
-    started = database.start(folder)
+    try:
+        started = database.start(folder)
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
     try:
         yield {pool: url or started for pool, url in urls.by_pool.items()}
     finally:
@@ -151,7 +152,7 @@ def _text(path: Path) -> str:
 
 
 def _env_file(path: Path | None) -> dict[str, str]:
-    return envfile.parse(_text(path), str(path)) if path else {}
+    return parse_env_file(_text(path), str(path)) if path else {}
 
 
 def _reporter(options: Options) -> Reporter:

@@ -2,13 +2,18 @@
 
 import re
 
+
+class EnvFileError(Exception):
+    """A line that is no NAME=VALUE; the message names file, line number and cure."""
+
+
 _LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
 
 
-def parse(text: str, name: str) -> dict[str, str]:
+def parse_env_file(text: str, name: str) -> dict[str, str]:
     """The variables in ``text``; quotes around a value are taken off, lines that start with # are left out.
 
-    Raises ValueError with ``name``, the line number and the cure; never with the line itself (it may hold a secret).
+    Raises EnvFileError with ``name``, the line number and the cure; never with the line itself (it may hold a secret).
     """
     found: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -18,7 +23,7 @@ def parse(text: str, name: str) -> dict[str, str]:
         match = _LINE.fullmatch(stripped)
         if match is None:
             message = f"{name}:{number}: not a line of the form NAME=VALUE; correct it or put # in front"
-            raise ValueError(message)
+            raise EnvFileError(message)
         found[match[1]] = _unquoted(match[2])
     return found
 

@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from pathlib import Path
 
 from workerpool_contract.backlog import Backlog
@@ -30,12 +31,19 @@ class Clocks:
     wall: Callable[[], float]
 
 
+class Until(Enum):
+    """When a session ends by itself: when it is told to; when every queue is empty; when every pool is at rest too."""
+
+    STOPPED = auto()
+    EMPTY = auto()
+    REST = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What to run. ``urls``: pool name -> URL of its database. ``logs``: folder for the runners' output.
 
-    ``until_empty``: stop once every queue is empty and every pool is back at its minimum. ``follow``: show what the
-    runners write. ``command``: what starts a runner.
+    ``follow``: show what the runners write. ``command``: what starts a runner.
     """
 
     pools: tuple[WorkerPool, ...]
@@ -43,7 +51,7 @@ class Setup:
     logs: Path
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     base: RunnerSettings = field(default_factory=RunnerSettings, repr=False)
-    until_empty: bool = False
+    until: Until = Until.STOPPED
     follow: bool = False
     command: tuple[str, ...] = RUNNER
 
@@ -68,7 +76,7 @@ class Session:
         self.timelines = {pool.metadata.name: Timeline() for pool in setup.pools}
 
     async def run(self) -> dict[str, Timeline]:
-        """Works until `stop` or, when asked, until everything is done; returns the past of each pool."""
+        """Works until `stop` or until the setup says that it is over; returns the past of each pool."""
         try:
             await self._until_stopped()
             await self._drained()
@@ -103,13 +111,21 @@ class Session:
         while not self._stop.is_set():
             self._wake.clear()
             views = await self._look()
-            if self._setup.until_empty and all(
-                at_rest(view, pool) for view, pool in zip(views, self._setup.pools, strict=True)
-            ):
+            if self._over(views):
                 return
             pause = min(LOOK_INTERVAL, max(0.0, self._reconciler.next_due - self._steady()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
+
+    def _over(self, views: Sequence[PoolView]) -> bool:
+        pairs = list(zip(views, self._setup.pools, strict=True))
+        match self._setup.until:
+            case Until.STOPPED:
+                return False
+            case Until.EMPTY:
+                return all(is_empty(view) for view, _ in pairs)
+            case Until.REST:
+                return all(is_empty(view) and is_at_rest(view, pool) for view, pool in pairs)
 
     async def _drained(self) -> None:
         """Drains all runners, showing how it goes."""
@@ -153,11 +169,14 @@ class Session:
             self._wake.set()
 
 
-def at_rest(view: PoolView, pool: WorkerPool) -> bool:
-    """Nothing waits, runs or is due later, and the pool has come down to its minimum (or to its pinned size)."""
+def is_empty(view: PoolView) -> bool:
+    """Nothing waits, runs or is due later. An unknown backlog is not empty."""
     reading = view.reading
-    if not isinstance(reading, Backlog) or reading.work or reading.delayed:
-        return False
+    return isinstance(reading, Backlog) and not reading.work and not reading.delayed
+
+
+def is_at_rest(view: PoolView, pool: WorkerPool) -> bool:
+    """The pool has come down to its minimum, or to its pinned size."""
     least = pool.spec.scaling.min_replicas if pool.spec.replicas is None else pool.spec.replicas
     return len(view.state.replicas) <= least
 

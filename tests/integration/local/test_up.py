@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from workerpool.producer import get_producer
 
 ROOT = Path(__file__).parents[3]
 WITHIN = 90.0
+EMPTY = "0 ready and 0 in flight, at 10 per replica: 0"
 POOL = """\
 apiVersion: workerpool.dev/v1
 kind: WorkerPool
@@ -109,31 +111,27 @@ async def finished(folder: Path, *arguments: str | Path, **environ: str) -> tupl
     return code, "\n".join([*it.other, *(str(event) for event in it.events)])
 
 
-def reachable(folder: Path) -> None:
-    """Lets the user that Postgres runs as get into a folder that pytest made for root alone."""
-    for step in (folder, *folder.parents):
-        if "pytest-" in str(step):
-            step.chmod(0o755)
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that the user whom Postgres runs as may enter; pytest's own are closed to others."""
+    with tempfile.TemporaryDirectory(prefix="workerpool-up-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 async def test_two_pools_grow_from_zero_and_go_back(tmp_path: Path, database: str) -> None:
     async with get_producer(database) as producer:
         await producer.enqueue_many("quick", range(100))
         await producer.enqueue_many("slow", [0.5, 0.5])
-    async with up(
-        tmp_path, "-f", manifest(tmp_path, "quick", "slow"), "--url", database, "--json", "--until-empty"
-    ) as it:
+    async with up(tmp_path, "-f", manifest(tmp_path, "quick", "slow"), "--url", database, "--json") as it:
+        await it.says("grown", pool="quick", desired=3)
+        for name in ("quick", "slow"):
+            await it.says("back at zero", pool=name, desired=0, replicas=[], reason=EMPTY)
+        it.process.send_signal(signal.SIGTERM)
         assert await it.ends() == 0
     assert max(len(event["replicas"]) for event in it.pools("quick")) == 3
     assert max(len(event["replicas"]) for event in it.pools("slow")) == 1
-    for name in ("quick", "slow"):
-        last = it.pools(name)[-1]
-        assert (last["desired"], last["replicas"], last["backlog"]["ready"], last["backlog"]["inFlight"]) == (
-            0,
-            [],
-            0,
-            0,
-        )
     with psycopg.connect(database) as connection:
         rows = connection.execute("select state, count(*) from workerpool.history group by 1").fetchall()
     assert rows == [("completed", 102)]
@@ -146,7 +144,7 @@ async def test_a_push_wakes_a_pool_at_zero(tmp_path: Path, database: str) -> Non
     path = manifest(tmp_path, "quick")
     path.write_text(path.read_text().replace("pollIntervalSeconds: 1", "pollIntervalSeconds: 3600"))
     async with up(tmp_path, "-f", path, "--url", database, "--json") as it:
-        await it.says("asleep", desired=0, reason="0 ready and 0 in flight, at 10 per replica: 0")
+        await it.says("asleep", desired=0, reason=EMPTY)
         async with get_producer(database) as producer:
             await producer.send("quick", 21)
         await it.says("awake", desired=1)
@@ -198,9 +196,8 @@ async def test_a_second_up_for_the_project_is_refused(tmp_path: Path, database: 
         assert f"process {first.process.pid} already runs `workerpool up` for this project" in output
 
 
-async def test_without_a_url_the_embedded_database_is_started_and_stopped(tmp_path: Path) -> None:
-    reachable(tmp_path)
-    code, output = await finished(tmp_path, "-f", manifest(tmp_path, "quick"), "--until-empty")
+async def test_without_a_url_the_embedded_database_is_started_and_stopped(open_folder: Path) -> None:
+    code, output = await finished(open_folder, "-f", manifest(open_folder, "quick"), "--until-empty")
     assert code == 0, output
     assert "Starting the embedded Postgres" in output
     assert "Stopped quick; no runner is left" in output

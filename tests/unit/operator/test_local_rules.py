@@ -8,7 +8,7 @@ import pytest
 from workerpool_operator.local.health import parse
 from workerpool_operator.local.rules import crashes_in_a_row, restart_delay, victims
 from workerpool_operator.platform import ReplicaState, ReplicaView
-from workerpool_operator.up import envfile
+from workerpool_operator.up.envfile import EnvFileError, parse_env_file
 
 VIEWS = (
     ReplicaView("busy-old", ReplicaState.READY, busy=5),
@@ -71,10 +71,10 @@ def test_other_pages_are_no_health(body: bytes) -> None:
 
 def test_env_file() -> None:
     text = "# comment\n\nA=1\nexport B = 'x y'\nC=\"q=1\"\nD=\n"
-    assert envfile.parse(text, "f") == {"A": "1", "B": "x y", "C": "q=1", "D": ""}
+    assert parse_env_file(text, "f") == {"A": "1", "B": "x y", "C": "q=1", "D": ""}
 
 
 def test_env_file_names_the_bad_line_without_showing_it() -> None:
-    with pytest.raises(ValueError, match=r"^\.env:2: not a line of the form NAME=VALUE; correct it") as caught:
-        envfile.parse("A=1\nhunter2\n", ".env")
+    with pytest.raises(EnvFileError, match=r"^\.env:2: not a line of the form NAME=VALUE; correct it") as caught:
+        parse_env_file("A=1\nhunter2\n", ".env")
     assert "hunter2" not in str(caught.value)

@@ -1,0 +1,1 @@
+"""The smallest pool: one handler, one manifest."""
