@@ -71,6 +71,7 @@ class Lane:
     _parked: "deque[asyncio.Future[None]]" = field(default_factory=deque)
     _last_start: float = 0.0
     _taken: int = 0
+    _context: contextvars.Context = field(default_factory=contextvars.copy_context)
     _rate: float = 0.0
     _rate_since: float = 0.0
 
@@ -162,7 +163,7 @@ class Lane:
             await asyncio.wait(tasks)
 
     def _is_last_chance(self, job: Job) -> bool:
-        """Whether a further crash would end this job: such jobs run one at a time, so that it is charged to the right one.
+        """Whether a further crash would end this job: such run one at a time, so that it is charged to the right one.
 
         The others run side by side: after the loss of a runner its long jobs must not queue up behind each other.
         """
@@ -180,7 +181,9 @@ class Lane:
         while jobs and len(self._slots) < self.config.concurrency:
             slot = Slot()
             self._slots.add(slot)
-            slot.task = asyncio.create_task(self._work(slot), name=f"{self.config.worker} slot")
+            # Its own context: a slot may be started from one that a handler has changed.
+            context, name = self._context.copy(), f"{self.config.worker} slot"
+            slot.task = asyncio.create_task(self._work(slot), name=name, context=context)
             jobs -= 1
 
     def _next(self) -> Job | None:
@@ -201,7 +204,8 @@ class Lane:
                     turn = self.config.clock()
                     continue
                 ended = await self._one(slot, job)
-                if contextvars.copy_context() != clean:
+                # A cancellation that the handler outran would hit the next job: a task that was cut off ends too.
+                if slot.cancel_reason is not None or contextvars.copy_context() != clean:
                     return
                 if ended - turn > TURN:
                     self.hungry()
@@ -225,15 +229,15 @@ class Lane:
         self._taken += 1
         try:
             outcome = await self.run(job, slot)
+        except BaseException:
+            self._give_up(job)
+            raise
         finally:
             self.busy -= 1
             slot.job = None
             slot.deadline = float("inf")
             if job.crashes and self._is_last_chance(job):
                 self._suspect_runs = False
-        if slot.cancel_reason is not None and slot.task is not None:
-            while slot.task.uncancel():
-                pass
         ended = config.clock()
         self.settle(Settlement(job, outcome, ended - started, config.worker))
         return ended
@@ -246,10 +250,11 @@ class Lane:
             admitted = await self.source.mark(job)
         except Exception:  # noqa: BLE001 - whatever the reason, a job that can't be marked must not start
             admitted = False
-        if not admitted:
+        if not admitted or self.closing:
             self._suspect_runs = self._suspect_runs and not alone
             self._give_up(job)
-        return admitted
+            return False
+        return True
 
     async def _park(self) -> None:
         parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -26,14 +26,20 @@ class Ledger:
         """Those of ``jobs`` that are still held under the same claim."""
         return [job for job in jobs if self._held.get(job.id) is job]
 
-    def claimed(self, jobs: Sequence[Job], seconds: float) -> None:
-        """A claim was answered after ``seconds``."""
+    def claimed(self, jobs: Sequence[Job], seconds: float) -> list[Job]:
+        """A claim was answered after ``seconds``; returns what this process held under an older claim and lost.
+
+        A process that stood still for longer than its lease may be the one that claims its own job again.
+        """
         self.metrics.claim_seconds.observe(seconds)
         if not jobs:
-            return
-        self._held.update([(job.id, job) for job in jobs])
+            return []
+        held, fresh = self._held, {job.id: job for job in jobs}
+        older = [] if held.keys().isdisjoint(fresh) else [held[id_] for id_ in fresh if id_ in held]
+        held.update(fresh)
         self.metrics.claim_size.observe(len(jobs))
         self.metrics.wait_seconds.observe(jobs[0].waited)
+        return older
 
     def settled(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
         """The source took these; ``stale`` are those whose lease was lost before."""

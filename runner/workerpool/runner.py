@@ -119,7 +119,7 @@ class Runner:
             self.clock,
             self.settings.poll_interval or DEFAULT_POLL,
             congested=lambda: settler.congested,
-            claimed=self._ledger.claimed,
+            claimed=self._claimed,
         )
         self._dispatcher = dispatcher
         self._pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
@@ -281,12 +281,18 @@ class Runner:
         self._ledger.settled(settlements, stale)
         self._lane_hungry()
 
+    def _claimed(self, jobs: Sequence[Job], seconds: float) -> None:
+        self._cut_off(self._ledger.claimed(jobs, seconds))
+
     def _fenced(self, jobs: Sequence[Job]) -> None:
-        ours = self._ledger.mine(jobs)
-        if ours:
-            log.warning("Lost the lease of %d jobs; their handlers are cut off", len(ours))
+        self._cut_off(self._ledger.mine(jobs))
+
+    def _cut_off(self, lost: Sequence[Job]) -> None:
+        if not lost:
+            return
+        log.warning("Lost the lease of %d jobs; their handlers are cut off", len(lost))
         for lane in self._lanes:
-            lane.cut(ours, "fenced")
+            lane.cut(lost, "fenced")
 
     def _serve_probes(self) -> ProbeServer:
         if self._pulse is None or self._counter is None:
