@@ -46,6 +46,7 @@ def throughput(stage: OpenStage, jobs: int) -> Values:
         "commits_enqueue": (commits[1] - commits[0]) / jobs,
         "commits_work": (commits[3] - commits[2]) / jobs,
         "handled": summary["handled"],
+        "settled_ms": summary["settled_ms"],
         **_quiet(spent),
     }
 
@@ -141,13 +142,14 @@ def _work_off(stage: OpenStage, worker: Program, jobs: int) -> tuple[float, Cost
     """
     first = worker.hear("first")
     start: Reading = stage.meter.read([worker.pid])
-    worker.hear("last")
+    last = worker.hear("last")
     stage.wait_until_finished()
     finished = time.monotonic_ns()
     spent = cost(start, stage.meter.read([worker.pid]))
     summary = worker.stop()
     if summary["handled"] != jobs:
         raise ContenderFailed(f"{summary['handled']} handler calls for {jobs} jobs")
+    summary["settled_ms"] = (finished - last["at"]) / 1e6
     return (finished - first["at"]) / 1e9, spent, summary
 
 

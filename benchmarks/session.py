@@ -45,7 +45,7 @@ def _tasks_of(contender: Contender, scale: Scale, measure: str) -> Iterator[Task
         if measure == "throughput":
             jobs = scale.jobs(setting)
             yield Task(measure, contender, setting, lambda stage, jobs=jobs: measures.throughput(stage, jobs))  # type: ignore[misc]
-        elif measure == "latency":
+        elif measure == "latency" and setting.part != "extra":
             yield Task(measure, contender, setting, lambda stage: measures.latency(stage, scale))
         elif measure == "sleep" and setting.sleeps:
             yield Task(measure, contender, setting, lambda stage: measures.sleeping(stage, scale.sleeping))

@@ -8,7 +8,7 @@ from html import escape
 
 from benchmarks.report.summary import LIMIT, US, Figure, pick
 
-WIDTH, ROW, LABELS, TOP, RIGHT = 960, 24, 430, 48, 90
+WIDTH, ROW, LABELS, TOP, RIGHT = 960, 24, 450, 48, 90
 COLOURS = {US: "#0b6e4f", LIMIT: "#b8b8b8"}
 OTHER, PALE = "#4a6fa5", "#a9bddb"
 
