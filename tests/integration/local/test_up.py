@@ -1,4 +1,4 @@
-"""`workerpool up` as a user runs it: a process of its own, real runners, a real database."""
+"""`workerpool up -f pools.yaml` as a user runs it: a process of its own, real runners, a real database."""
 
 import asyncio
 import json
