@@ -1,0 +1,58 @@
+"""A runner that can't renew its leases gives its jobs up in time, so that a job never runs in two places."""
+
+import time
+
+import pytest
+
+from tests.integration.crash.conftest import Scene
+from tests.support.patience import until
+from tests.support.proxy import proxy_to
+
+pytestmark = pytest.mark.crash
+
+LEASE = 4.0
+
+
+def test_a_runner_cut_off_from_the_server_stops_its_jobs_before_another_may_start_them(scene: Scene) -> None:
+    scene.tables.enqueue("gated", ({"n": n} for n in range(5)))
+    with proxy_to(scene.tables.url) as network:
+        first = scene.start("gated", lease=LEASE, url=network.url(scene.tables.url)).ready()
+        until(lambda: len(scene.witness.keys("start")) == 5, 30, "the first runner starts the jobs")
+        second = scene.start("gated", lease=LEASE).ready()
+
+        network.stall()
+
+        until(lambda: len(scene.witness.events("start")) == 10, 20, "the second runner starts the jobs")
+        cuts = {event.key: event.at for event in scene.witness.events("cut") if event.pid == first.pid}
+        starts = {event.key: event.at for event in scene.witness.events("start") if event.pid == second.pid}
+        assert cuts.keys() == starts.keys()
+        assert max(cuts.values()) < min(starts.values()), "for a while a job ran in two places"
+        until(lambda: first.probe("/ready")[0] == 503, 15, "the first runner is not ready")
+        assert first.probe("/live")[0] == 200
+
+        network.heal()
+
+        first.ready(15)
+        second.kill()
+        scene.open()
+        until(lambda: scene.tables.unfinished() == 0, 20, lambda: f"the first runner works: {scene.tables.jobs()}")
+        assert {event.pid for event in scene.witness.events("finish")} == {first.pid}
+
+
+def test_jobs_are_stopped_when_the_server_is_gone_for_longer_than_the_lease(scene: Scene) -> None:
+    scene.tables.enqueue("gated", [{"n": 1}])
+    runner = scene.start("gated", lease=LEASE).ready()
+    until(lambda: scene.witness.keys("start"), 30, "the job starts")
+
+    down = time.monotonic()
+    scene.server.stop("fast")
+    (cut,) = until(lambda: scene.witness.events("cut"), LEASE + 5, "the job is stopped")
+    assert cut.at - down < LEASE
+    assert runner.probe("/ready")[0] == 503
+    assert runner.probe("/live")[0] == 200
+    scene.server.start()
+
+    runner.ready(15)
+    scene.open()
+    until(lambda: scene.tables.unfinished() == 0, 15, "the job runs again")
+    assert [(row["crashes"], row["attempts"]) for row in scene.tables.history()] == [(0, 0)], "an outage is no crash"
