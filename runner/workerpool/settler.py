@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from workerpool.errors import SourceError, SourceUnavailable
+from workerpool.errors import ConfigError, PayloadError, SchemaError, SourceUnavailable
+from workerpool.outcome import DeadLetter, DeadReason
 from workerpool.sources.base import Job, JobSource, Settlement
 
 log = logging.getLogger("workerpool.settle")
@@ -61,15 +62,12 @@ class Settler:
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
             try:
                 stale = await self.source.settle(batch)
-            except SourceUnavailable as error:
-                self._pending = batch + self._pending
-                delay = await self._back_off(delay, error)
-                continue
-            except SourceError:
-                self._pending = batch + self._pending
-                log.exception("Settling failed; the jobs stay leased and are tried again")
-                delay = await self._back_off(delay, None)
-                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, no outcome may be lost by it
+                if _is_outage(error):
+                    self._pending = batch + self._pending
+                    delay = await self._back_off(delay, error)
+                    continue
+                batch, stale = await self._one_by_one(batch, error)
             # After a broken exchange a job may be stale because our own first try did go through.
             self._broken = False
             self.done(batch, () if delay else stale)
@@ -86,10 +84,41 @@ class Settler:
         self._closing = True
         self._wake.set()
 
-    async def _back_off(self, delay: float, error: Exception | None) -> float:
-        if error is not None and not delay:
+    async def _one_by_one(self, batch: Sequence[Settlement], error: Exception) -> tuple[list[Settlement], list[Job]]:
+        """The server refused a batch: finds what it can't store, so that the others don't wait for it for ever."""
+        log.warning("A batch of %d outcomes was refused, settling one at a time: %s", len(batch), error)
+        stale: list[Job] = []
+        for place, settlement in enumerate(batch):
+            try:
+                stale += await self._settle_or_bury(settlement)
+            except Exception as again:
+                if _is_outage(again):
+                    self._pending = [*batch[place:], *self._pending]
+                    return list(batch[:place]), stale
+                log.exception("Job %d of %s is left to its lease", settlement.job.id, settlement.job.queue)
+                stale.append(settlement.job)
+        return list(batch), stale
+
+    async def _settle_or_bury(self, settlement: Settlement) -> Sequence[Job]:
+        """An outcome that can't be stored becomes a dead letter that says so, which always can."""
+        try:
+            return await self.source.settle([settlement])
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            job, text = settlement.job, f"the outcome could not be stored: {error}"
+            log.error("Dead letter: job %d of %s: %s", job.id, job.queue, text)  # noqa: TRY400 - told in words
+        return await self.source.settle([settlement._replace(outcome=DeadLetter(DeadReason.ERROR, text))])
+
+    async def _back_off(self, delay: float, error: Exception) -> float:
+        if not delay:
             log.warning("Outcomes of %d jobs wait for the queue's server: %s", len(self._pending), error)
         self._broken = True
         delay = min(2.0, delay * 2 or 0.05)
         await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not a secret
         return delay
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether trying again later may help: the server is away, being migrated, or its password has changed."""
+    return isinstance(error, SourceUnavailable | SchemaError | ConfigError) and not isinstance(error, PayloadError)

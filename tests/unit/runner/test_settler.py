@@ -1,0 +1,241 @@
+"""The settler loses no outcome: not while the server is away, not for one outcome that it refuses, not at the end."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.support.waiting import DEADLINE
+from workerpool import settler as module
+from workerpool.errors import ConfigError, PayloadError, SchemaError, SourceError, SourceUnavailable
+from workerpool.outcome import SUCCEEDED, DeadLetter, Interrupted, Outcome, Succeeded
+from workerpool.settler import BATCH, Settler
+from workerpool.sources.base import Job, Settlement
+from workerpool.sources.memory.engine import MemoryEngine
+from workerpool.sources.memory.source import MemorySource
+
+
+def a_settlement(number: int, outcome: Outcome = SUCCEEDED) -> Settlement:
+    """The outcome of job ``number``."""
+    job = Job("orders", number, 0, 0, 0, "1", None, 0.0, False, None)
+    return Settlement(job, outcome, 0.1, "worker")
+
+
+class Server(MemorySource):
+    """A source whose every exchange is answered by ``answer``, from the settlements to the stale jobs."""
+
+    def __init__(self, answer: Callable[[Sequence[Settlement]], Sequence[Job]] = lambda _batch: []) -> None:
+        super().__init__(MemoryEngine(lambda: 0.0))
+        self.answer = answer
+        self.batches: list[list[int]] = []
+        self.stored: dict[int, Outcome] = {}
+        self.gate: asyncio.Event | None = None
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
+        self.batches.append([it.job.id for it in settlements])
+        if self.gate is not None:
+            await self.gate.wait()
+        stale = self.answer(settlements)
+        self.stored.update((it.job.id, it.outcome) for it in settlements)
+        return list(stale)
+
+
+@dataclass
+class Told:
+    """What the settler reported."""
+
+    done: list[int] = field(default_factory=list)
+    stale: list[int] = field(default_factory=list)
+
+    def __call__(self, settlements: Sequence[Settlement], stale: Sequence[Job]) -> None:
+        self.done += [it.job.id for it in settlements]
+        self.stale += [job.id for job in stale]
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Back-off takes one turn of the loop instead of its seconds."""
+
+    class Hasty:
+        @staticmethod
+        def uniform(_low: float, _high: float) -> float:
+            return 0.0
+
+    monkeypatch.setattr(module, "random", Hasty)
+
+
+async def finish(settler: Settler) -> None:
+    """Runs the settler until everything is settled."""
+    task = asyncio.create_task(settler.run())
+    async with asyncio.timeout(DEADLINE):
+        await settler.drained()
+        settler.close()
+        await task
+
+
+async def test_outcomes_are_settled_and_reported() -> None:
+    server, told = Server(), Told()
+    settler = Settler(server, told)
+    for number in range(3):
+        settler.add(a_settlement(number))
+    assert settler.backlog == 3
+    await finish(settler)
+    assert (server.batches, told.done, told.stale) == ([[0, 1, 2]], [0, 1, 2], [])
+    assert settler.backlog == 0
+
+
+async def test_what_comes_during_an_exchange_goes_with_the_next() -> None:
+    server = Server()
+    server.gate = asyncio.Event()
+    settler = Settler(server, Told())
+    task = asyncio.create_task(settler.run())
+    settler.add(a_settlement(1))
+    while not server.batches:  # noqa: ASYNC110 - one turn of the loop, not a pause
+        await asyncio.sleep(0)
+    settler.add(a_settlement(2))
+    settler.add(a_settlement(3))
+    server.gate.set()
+    async with asyncio.timeout(DEADLINE):
+        await settler.drained()
+    assert server.batches == [[1], [2, 3]]
+    settler.close()
+    await task
+
+
+async def test_batches_are_bounded() -> None:
+    server = Server()
+    settler = Settler(server, Told())
+    for number in range(BATCH * 2 + 1):
+        settler.add(a_settlement(number))
+    await finish(settler)
+    assert [len(batch) for batch in server.batches] == [BATCH, BATCH, 1]
+
+
+async def test_stale_outcomes_are_told() -> None:
+    server, told = Server(lambda batch: [batch[1].job]), Told()
+    settler = Settler(server, told)
+    settler.add(a_settlement(1))
+    settler.add(a_settlement(2))
+    await finish(settler)
+    assert told.stale == [2]
+
+
+@pytest.mark.parametrize(
+    "error", [SourceUnavailable("away"), SchemaError("being migrated"), ConfigError("password changed")]
+)
+async def test_an_outage_loses_nothing_and_keeps_the_order(error: Exception) -> None:
+    failures = [error] * 5
+
+    def answer(_batch: Sequence[Settlement]) -> Sequence[Job]:
+        if failures:
+            raise failures.pop()
+        return []
+
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number in range(4):
+        settler.add(a_settlement(number))
+    await finish(settler)
+    assert sorted(told.done) == [0, 1, 2, 3]
+    assert all(isinstance(outcome, Succeeded) for outcome in server.stored.values())
+
+
+async def test_after_a_broken_exchange_our_own_first_try_is_no_lost_lease() -> None:
+    """The server may have carried out an exchange whose answer never arrived."""
+    failures = [SourceUnavailable("connection lost")]
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if failures:
+            raise failures.pop()
+        return [it.job for it in batch]
+
+    told = Told()
+    settler = Settler(Server(answer), told)
+    settler.add(a_settlement(1))
+    await finish(settler)
+    assert (told.done, told.stale) == ([1], [])
+
+
+async def test_during_an_outage_nothing_more_is_claimed() -> None:
+    server = Server(lambda _batch: (_ for _ in ()).throw(SourceUnavailable("away")))
+    settler = Settler(server, Told())
+    settler.add(a_settlement(1))
+    assert not settler.congested
+    task = asyncio.create_task(settler.run())
+    async with asyncio.timeout(DEADLINE):
+        while not settler.congested:  # noqa: ASYNC110 - one turn of the loop, not a pause
+            await asyncio.sleep(0)
+        server.answer = lambda _batch: []
+        await settler.drained()
+    assert not settler.congested
+    settler.close()
+    await task
+
+
+@pytest.mark.parametrize(
+    "error", [SourceError("invalid input"), PayloadError("invalid input"), RuntimeError("invalid input")]
+)
+async def test_one_outcome_that_the_server_refuses_does_not_hold_up_the_others(error: Exception) -> None:
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if any(it.outcome == Succeeded("poison") for it in batch):
+            raise error
+        return []
+
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number in range(9):
+        settler.add(a_settlement(number, Succeeded("poison") if number == 4 else SUCCEEDED))
+    await finish(settler)
+    assert sorted(told.done) == list(range(9))
+    refused = server.stored.pop(4)
+    assert isinstance(refused, DeadLetter)
+    assert "invalid input" in refused.error
+    assert set(server.stored.values()) == {SUCCEEDED}
+
+
+async def test_an_outage_while_settling_one_by_one_loses_nothing() -> None:
+    failures: list[Exception] = [SourceUnavailable("away"), SourceError("odd")]
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if failures and len(batch) != 2:
+            raise failures.pop()
+        return []
+
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number in range(3):
+        settler.add(a_settlement(number))
+    await finish(settler)
+    assert sorted(told.done) == [0, 1, 2]
+    assert set(server.stored.values()) == {SUCCEEDED}
+
+
+async def test_what_can_not_even_be_buried_is_left_to_its_lease_and_told() -> None:
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if any(it.job.id == 1 for it in batch):
+            raise SourceError("odd")
+        return []
+
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number in range(3):
+        settler.add(a_settlement(number))
+    await finish(settler)
+    assert (sorted(told.done), told.stale, sorted(server.stored)) == ([0, 1, 2], [1], [0, 2])
+
+
+async def test_closing_waits_for_what_is_still_to_be_settled() -> None:
+    server = Server()
+    server.gate = asyncio.Event()
+    settler = Settler(server, Told())
+    settler.add(a_settlement(1, Interrupted()))
+    settler.close()
+    task = asyncio.create_task(settler.run())
+    while not server.batches:  # noqa: ASYNC110 - one turn of the loop, not a pause
+        await asyncio.sleep(0)
+    assert not task.done()
+    server.gate.set()
+    async with asyncio.timeout(DEADLINE):
+        await task
+    assert server.stored == {1: Interrupted()}
