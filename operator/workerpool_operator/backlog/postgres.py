@@ -58,7 +58,7 @@ class PostgresBacklog:
         """One reading per queue."""
         try:
             rows = await (await self._connected()).fetch(QUERY, queues, self._cap)
-        except Exception as error:  # whatever it is, it is no reason to stop the loop that serves other pools
+        except Exception as error:  # noqa: BLE001 - nothing here may stop the loop that serves other pools too
             await self._drop()
             unknown = Unknown(f"{describe(self._url)} {_why(error)}")
             return dict.fromkeys(queues, unknown)
