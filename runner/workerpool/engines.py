@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from workerpool.sources.base import JobSource, Publisher
 
 POSTGRES_SCHEMES = ("postgres", "postgresql")
+EXAMPLE = "postgresql://user:password@host:5432/database"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +59,15 @@ def open_publisher(url: str, *, pooled: bool = False) -> "Publisher":
 def require_postgres(url: str) -> None:
     """Raises ConfigError unless the URL names Postgres and its driver is installed."""
     try:
-        scheme = urlsplit(url).scheme
+        parts = urlsplit(url)
+        scheme = parts.scheme
+        if "," not in parts.netloc:  # Several hosts, each with a port of its own, are the driver's business.
+            _ = parts.port
     except ValueError:
-        scheme = ""
+        raise ConfigError(f"url: host or port can't be read; use {EXAMPLE}") from None
     if scheme not in POSTGRES_SCHEMES:
         shown = repr(f"{scheme}://…") if scheme else "a text without scheme"
-        raise ConfigError(f"url: {shown} names no known engine; use postgresql://user:password@host:5432/database")
+        raise ConfigError(f"url: {shown} names no known engine; use {EXAMPLE}")
     try:
         import asyncpg  # noqa: F401 - asked for, not used
     except ImportError:

@@ -36,7 +36,7 @@ SPOOL = 16 * 1024 * 1024
 @click.option("--delay", type=float, default=0.0, metavar="SECONDS", help="Run no earlier than this.")
 @click.option("--expires-in", type=float, metavar="SECONDS", help="Don't start it later than this.")
 @click.option("--unique-key", metavar="KEY", help="Add nothing while an unfinished job of the queue has this key.")
-@click.option("--header", "headers", multiple=True, metavar="KEY=VALUE", help="A header of the job; several allowed.")
+@click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="A header of the job; several allowed.")
 @click.option("--max-payload", type=click.IntRange(1), metavar="BYTES", help="Largest payload. Default 1048576.")
 @click.option("--skip-invalid", is_flag=True, help="With --file: leave bad lines out instead of refusing the file.")
 @url_option
@@ -100,7 +100,7 @@ def _headers(words: Sequence[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"--header: {word!r} is not KEY=VALUE; for example --header tenant=acme")
+            raise ConfigError(f"--header: {word!r} is not NAME=VALUE; for example --header tenant=acme")
         found[key.strip()] = value
     return found
 
