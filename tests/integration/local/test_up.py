@@ -17,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 
+from tests.support.postgres import TEMPLATE, throw_away
 from tests.support.waiting import eventually
 from workerpool.producer import get_producer
 
@@ -250,3 +251,27 @@ async def test_env_file_names_the_database(tmp_path: Path, database: str) -> Non
     code, output = await finished(tmp_path, *arguments)
     assert code == 0, output
     assert "embedded" not in output
+
+
+async def test_a_database_that_goes_away_takes_no_runner_away(tmp_path: Path) -> None:
+    with throw_away() as server:
+        url = server.url(TEMPLATE)
+        async with get_producer(url) as producer:
+            await producer.enqueue_many("slow", [0.2] * 30)
+        async with up(tmp_path, "-f", manifest(tmp_path, "slow", most=2), "--url", url, "--json") as it:
+            await it.says("grown", pool="slow", desired=2)
+            before = len(it.events)
+            await asyncio.to_thread(server.stop)
+
+            async def unknown() -> bool:
+                return any(event["unknown"] for event in it.pools("slow"))
+
+            await eventually(unknown, "the backlog is unknown", within=WITHIN)
+            await asyncio.to_thread(server.start)
+            await it.says("back at zero", pool="slow", desired=0, replicas=[], reason=EMPTY)
+            away = [event for event in it.events[before:] if event["unknown"]]
+            assert {event["desired"] for event in away} == {2}
+            it.process.send_signal(signal.SIGTERM)
+            assert await it.ends() == 0
+        rows = server.execute("select state, count(*) from workerpool.history group by 1", TEMPLATE)
+    assert rows == [("completed", 30)]
