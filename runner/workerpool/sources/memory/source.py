@@ -8,6 +8,7 @@ from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.records import Row, Token
+from workerpool_contract.backlog import Backlog
 
 DEFAULT_LEASE = 30.0
 
@@ -92,6 +93,10 @@ class MemorySource:
             raise LeaseLost(f"job {job.id} of {job.queue} belongs to another runner now")
         self.engine.progress(row, state, percent, data)
 
+    async def backlog(self) -> dict[str, Backlog]:
+        """One reading per queue of this source."""
+        return {queue: self.engine.backlog(queue) for queue in self._queues}
+
     async def close(self) -> None:
         """Ends the renewal; leases that are left run out."""
         if self._boot is not None:
@@ -112,7 +117,7 @@ class MemorySource:
 
     def taken(self, job: Job) -> None:
         """For the engine: the lease of this job ran out and another source claimed it."""
-        self._on_fenced([job])
+        self._on_fenced([held for held in self._held() if (held.id, held.handle) == (job.id, job.handle)])
 
     def notify(self) -> None:
         """For the engine: somebody enqueued."""
