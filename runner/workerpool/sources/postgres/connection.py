@@ -20,6 +20,8 @@ else:
 UNAVAILABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    # What asyncpg makes of a session that is ended at an unlucky moment ("cannot switch to state …").
+    asyncpg.InternalClientError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -45,15 +47,19 @@ class Endpoint:
     timeout: float = 10.0
 
 
-async def connect(endpoint: Endpoint, *, role: str) -> Connection:
-    """One connection; ``role`` shows in pg_stat_activity. Raises ConfigError or SourceUnavailable, without secrets."""
+async def connect(endpoint: Endpoint, *, role: str, flush: bool = True) -> Connection:
+    """One connection; ``role`` shows in pg_stat_activity. Raises ConfigError or SourceUnavailable, without secrets.
+
+    ``flush`` False: commits don't wait for the disk, for what may be lost with the server without harm.
+    """
+    settings = {"application_name": f"workerpool {role}"} | ({} if flush else {"synchronous_commit": "off"})
     async with translated(endpoint):
         return await asyncpg.connect(
             endpoint.url,
             timeout=endpoint.timeout,
             command_timeout=endpoint.timeout,
             statement_cache_size=0 if endpoint.pooled else 100,
-            server_settings=None if endpoint.pooled else {"application_name": f"workerpool {role}"},
+            server_settings=None if endpoint.pooled else settings,
         )
 
 
