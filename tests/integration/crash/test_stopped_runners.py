@@ -85,7 +85,7 @@ def test_a_handler_that_hogs_the_event_loop_keeps_its_lease(scene: Scene) -> Non
     assert status == 200
     assert runner.probe("/live")[0] == 200
     scene.open()
-    until(lambda: scene.tables.history(), 10, "the job ends")
+    until(scene.tables.history, 10, "the job ends")
     assert [(row["result"], row["crashes"]) for row in scene.tables.history()] == [({"pid": runner.pid}, 0)]
     assert runner.metric("workerpool_stale_settlements_total") == 0
 

@@ -1,0 +1,134 @@
+"""A server that restarts, ends sessions, falls silent or loses an answer: work goes on, and no lease is waited for.
+
+The lease is longer than any of these tests: a job that only its end would free makes them fail.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import pytest
+
+from tests.integration.crash.conftest import Scene
+from tests.support.patience import throughout, until
+from tests.support.proxy import proxy_to
+from tests.support.runner_process import RunnerProcess
+
+pytestmark = pytest.mark.crash
+
+LEASE: Final = 600.0
+RECOVERY: Final = 15.0
+JOBS: Final = 3000
+SEED: Final = 7_041_776
+
+
+@contextmanager
+def under_load(scene: Scene) -> Iterator[list[RunnerProcess]]:
+    """Two runners at work on many jobs; afterwards each job must have run exactly once, in the same two processes."""
+    chance = random.Random(SEED)
+    scene.tables.enqueue("quick", ({"n": n, "seconds": chance.uniform(0, 0.2)} for n in range(JOBS)))
+    runners = [scene.start("quick", lease=LEASE) for _ in range(2)]
+    for runner in runners:
+        runner.ready()
+    yield runners
+    until(lambda: scene.tables.unfinished() == 0, 60, lambda: f"all done; left: {scene.tables.jobs()[:3]}")
+    assert scene.witness.counts("start") == dict.fromkeys(range(JOBS), 1)
+    assert [(row["n"], row["crashes"], row["attempts"]) for row in scene.tables.history()] == [
+        (n, 0, 0) for n in range(JOBS)
+    ]
+    assert {event.pid for event in scene.witness.events()} == {runner.pid for runner in runners}
+    assert all(runner.alive and runner.metric("workerpool_stale_settlements_total") == 0 for runner in runners)
+
+
+def work_goes_on(scene: Scene, within: float = RECOVERY) -> None:
+    """Jobs that start from now on, within so many seconds; there must be some left."""
+    now = time.monotonic()
+    assert len(scene.witness.keys("start")) < JOBS, "all work was done before: this proves nothing"
+    until(
+        lambda: scene.witness.events("start")[-1].at > now,
+        within,
+        lambda: f"a job starts; {len(scene.witness.keys('start'))} have started",
+    )
+
+
+def test_work_goes_on_after_the_server_crashed(scene: Scene) -> None:
+    with under_load(scene):
+        for _ in range(3):
+            work_goes_on(scene)
+            scene.server.stop("immediate")
+            scene.server.start()
+        work_goes_on(scene)
+
+
+def test_work_goes_on_while_sessions_are_ended_again_and_again(scene: Scene) -> None:
+    chance = random.Random(SEED)
+    with under_load(scene):
+        ended = 0
+        for _ in range(25):
+            work_goes_on(scene)
+            pause = time.monotonic() + chance.uniform(0, 0.2)
+            until(lambda pause=pause: time.monotonic() > pause, 1, "a random moment")
+            ended += scene.server.terminate_backends(scene.tables.url.rpartition("/")[2])
+        assert ended > 25
+
+
+def test_work_goes_on_after_an_outage(scene: Scene) -> None:
+    with under_load(scene) as runners:
+        work_goes_on(scene)
+        scene.server.stop("immediate")
+        until(lambda: all(runner.probe("/ready")[0] == 503 for runner in runners), 15, "the runners are not ready")
+        throughout(lambda: all(runner.probe("/live")[0] == 200 for runner in runners), 18, "the runners are alive")
+        scene.server.start()
+        work_goes_on(scene)
+        for runner in runners:
+            runner.ready(RECOVERY)
+
+
+def test_work_goes_on_after_the_server_was_silent_for_longer_than_a_statement_may_take(scene: Scene) -> None:
+    with under_load(scene) as runners:
+        work_goes_on(scene)
+        with scene.paused_server():
+            until(lambda: all(runner.probe("/ready")[0] == 503 for runner in runners), 25, "the runners notice")
+            assert all(runner.probe("/live")[0] == 200 for runner in runners)
+        work_goes_on(scene)
+
+
+def test_a_request_that_arrives_late_claims_nothing_for_good(scene: Scene) -> None:
+    with proxy_to(scene.tables.url) as network:
+        runner = scene.start("quick", lease=LEASE, url=network.url(scene.tables.url)).ready()
+        network.stall()
+        scene.tables.enqueue("quick", ({"n": n} for n in range(100)))
+        until(lambda: runner.probe("/ready")[0] == 503, 25, "the runner notices")
+        network.heal()
+        until(lambda: scene.tables.unfinished() == 0, RECOVERY, lambda: f"all done; left: {scene.tables.jobs()[:3]}")
+    assert scene.witness.counts("start") == dict.fromkeys(range(100), 1)
+    assert {row["crashes"] for row in scene.tables.history()} == {0}
+
+
+@pytest.mark.parametrize("proof", ["claim", "settle"])
+def test_a_lost_answer_costs_nothing(scene: Scene, proof: str) -> None:
+    """The server did what it was asked to, but the runner never hears of it."""
+    with proxy_to(scene.tables.url) as network:
+        runner = scene.start("quick", lease=LEASE, url=network.url(scene.tables.url)).ready()
+        # A claim that found jobs answers with their payloads, a finish with the row that it returned.
+        lost = network.lose_answer(proof, {"claim": '"precious"', "settle": "finish"}[proof])
+        scene.tables.enqueue("quick", ({"n": n, "precious": n, "seconds": 0.05} for n in range(100)))
+        assert lost.wait(10), "no answer was lost: this proves nothing"
+        until(lambda: scene.tables.unfinished() == 0, RECOVERY, lambda: f"all done; left: {scene.tables.jobs()[:3]}")
+    assert scene.witness.counts("start") == dict.fromkeys(range(100), 1)
+    assert [(row["n"], row["crashes"], row["attempts"]) for row in scene.tables.history()] == [
+        (n, 0, 0) for n in range(100)
+    ]
+    assert runner.metric("workerpool_stale_settlements_total") == 0
+
+
+def test_a_runner_started_without_a_server_waits_for_it(scene: Scene) -> None:
+    scene.tables.enqueue("quick", [{"n": 1}])
+    scene.server.stop("fast")
+    runner = scene.start("quick", lease=LEASE)
+    until(lambda: runner.probe("/live")[0] == 200, 30, "the probes answer")
+    assert runner.probe("/ready")[0] == 503
+    scene.server.start()
+    until(lambda: scene.witness.keys("finish") == {1}, RECOVERY, "the job runs")
