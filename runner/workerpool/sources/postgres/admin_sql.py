@@ -2,6 +2,8 @@
 
 The hot table has one index, (queue_id, priority desc, id). A job is found by its id by looking into every pair of queue
 and priority that exists: the pairs are walked by index probes (``max(priority)`` below the last one), never by a scan.
+The limits inside LATERAL are not there to limit: they keep the planner from turning the probes into one pass over the
+index.
 """
 
 from typing import Final
@@ -27,7 +29,9 @@ cross join lateral (
   )
   select step.priority from step where step.priority is not null
 ) pair
-join workerpool.job j on j.queue_id = q.id and j.priority = pair.priority and j.id = $1
+cross join lateral (
+  select * from workerpool.job x where x.queue_id = q.id and x.priority = pair.priority and x.id = $1 limit 1
+) j
 """
 
 DELAYED: Final = """
