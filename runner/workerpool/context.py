@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,8 @@ from pydantic_core import from_json, to_json
 
 from workerpool.errors import ConfigError, LeaseLost
 from workerpool.logs import bound
-from workerpool.sources.base import Job
+from workerpool.outcome import SUCCEEDED, Succeeded
+from workerpool.sources.base import Job, Settlement
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class JobContext:
     ``await``. All calls are idempotent and raise LeaseLost once the attempt no longer owns the job.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - built by the pipeline alone
         self,
         job: Job,
         *,
@@ -54,8 +55,12 @@ class JobContext:
         sink: ProgressSink,
         temp_root: Path | None = None,
         tracer: StepTracer | None = None,
+        succeed: Callable[[object], Succeeded] = lambda _result: SUCCEEDED,
     ) -> None:
-        """``temp_root``: folder for temporary folders, None for the system's. Must be called in the runner's loop."""
+        """``temp_root``: folder for temporary folders, None for the system's. ``succeed``: the outcome with a result.
+
+        Must be called in the runner's loop.
+        """
         self.job_id = job.id
         self.queue = job.queue
         self.worker = worker
@@ -66,7 +71,9 @@ class JobContext:
         self._temp_root = temp_root
         self._temp_dir: Path | None = None
         self._tracer = tracer
+        self._succeed = succeed
         self._loop = asyncio.get_running_loop()
+        self._started = self._loop.time()
         self._over = False
         self.cancelled = False
         self.settled = False
@@ -120,6 +127,16 @@ class JobContext:
         await self.update(state, FULL)
         self.result = result
 
+    async def complete_on(self, connection: Any, result: object = None) -> None:  # noqa: ANN401 - asyncpg's or psycopg's
+        """Completes the job in your own transaction on ``connection``: asyncpg's or psycopg's, to the queue's database.
+
+        Your writes and the end of the job are then committed together or not at all. Call it last in the transaction;
+        what the handler returns afterwards is not used. Raises LeaseLost when another runner owns the job (let it roll
+        the transaction back), PayloadError for a bad result, ConfigError when the engine or connection can't do it.
+        """
+        await self._completer("complete_on")(connection, self._completion(result))
+        self.settled = True
+
     async def fail(self, error: str, state: str | None = None) -> None:
         """Gives the job up: whatever the handler returns or raises next, it becomes a dead letter with ``error``."""
         await self.update(state or "failed", metadata={"error": error})
@@ -139,6 +156,19 @@ class JobContext:
         self._over = True
         self.cancelled = self.cancelled or cancelled
         return self._temp_dir
+
+    def _completer(self, name: str) -> Callable[[Any, Settlement], Any]:
+        self._require_running()
+        completer: Callable[[Any, Settlement], Any] | None = getattr(self._sink, name, None)
+        if completer is None:
+            raise ConfigError(
+                f"{name}: this queue's engine shares no transactions with you; return the result, or keep the queue in "
+                "the same Postgres database as your tables"
+            )
+        return completer
+
+    def _completion(self, result: object) -> Settlement:
+        return Settlement(self.job, self._succeed(result), self._loop.time() - self._started, self.worker)
 
     def _require_running(self) -> None:
         if self._over:
@@ -168,6 +198,12 @@ class BlockingContext:
     def complete(self, state: str, result: object = None) -> None:
         """As ``JobContext.complete``."""
         self._wait(self._context.complete(state, result))
+
+    def complete_on(self, connection: Any, result: object = None) -> None:  # noqa: ANN401 - psycopg's
+        """As ``JobContext.complete_on``, on psycopg's sync connection."""
+        context = self._context
+        context._completer("complete_on_blocking")(connection, context._completion(result))  # noqa: SLF001 - its other half
+        context.settled = True
 
     def fail(self, error: str, state: str | None = None) -> None:
         """As ``JobContext.fail``."""

@@ -30,6 +30,9 @@ HOOK_TIMEOUT: Final = 30.0
 Run = Callable[[Job, Slot], Awaitable[Outcome]]
 """Runs one job to its outcome. It raises CancelledError when its task is cancelled without a reason, else nothing."""
 
+Succeed = Callable[[object], Succeeded]
+"""The outcome with a handler's result. It raises PayloadError, or whatever a user's serialiser raises."""
+
 Conclude = Callable[[Job, Slot, object, object], Awaitable[Outcome]]
 
 
@@ -66,6 +69,7 @@ class Stages:
     services: Services
     decode: Decode
     call: Call
+    succeed: Succeed
     conclude: Conclude
     wants_context: bool
     keeps_nothing: bool
@@ -86,12 +90,14 @@ def compile_pipeline(definition: WorkerDefinition, *, services: Services) -> Run
         hook_timeout=services.hook_timeout,
     )
     on_success = handlers.hook_caller(bound.on_success)
+    succeed = _successes(definition, services)
     stages = Stages(
         definition=definition,
         services=services,
         decode=decode,
         call=handlers.caller(bound.handler, definition.runs, definition.concurrency),
-        conclude=_concluder(definition, services, verdicts, on_success),
+        succeed=succeed,
+        conclude=_concluder(succeed, verdicts, on_success),
         wants_context=shape.wants_context,
         keeps_nothing=on_success is None,
         verdicts=verdicts,
@@ -144,6 +150,7 @@ def _with_context(stages: Stages) -> Run:
             sink=services.progress,
             temp_root=services.temp_root,
             tracer=services.tracer,
+            succeed=stages.succeed,
         )
         return await _in_context(stages, job, slot, payload, context)
 
@@ -179,21 +186,28 @@ async def _attempt(stages: Stages, job: Job, slot: Slot, payload: object, contex
     return await stages.conclude(job, slot, payload, result)
 
 
-def _concluder(
-    definition: WorkerDefinition, services: Services, verdicts: Verdicts, on_success: Call | None
-) -> Conclude:
-    """What happens to a result: checked, written as JSON, published, and told to on_success."""
+def _successes(definition: WorkerDefinition, services: Services) -> Succeed:
+    """What a result becomes: checked, written as JSON, published."""
     encode: Encode = encoder(definition.output_schema, services.max_payload)
     topic = definition.output_topic
 
+    def succeed(result: object) -> Succeeded:
+        if result is None:
+            return SUCCEEDED
+        text = encode(result)
+        return Succeeded(text, (Output(topic, text),) if topic else ())
+
+    return succeed
+
+
+def _concluder(succeed: Succeed, verdicts: Verdicts, on_success: Call | None) -> Conclude:
+    """What happens after a handler returned: its result becomes the outcome and is told to on_success."""
+
     async def conclude(job: Job, slot: Slot, payload: object, result: object) -> Outcome:
-        outcome = SUCCEEDED
-        if result is not None:
-            try:
-                text = encode(result)
-            except Exception as error:  # noqa: BLE001 - a user's serialiser may raise anything
-                return await verdicts.dead(job, slot, payload, error, DeadReason.INVALID)
-            outcome = Succeeded(text, (Output(topic, text),) if topic else ())
+        try:
+            outcome = succeed(result)
+        except Exception as error:  # noqa: BLE001 - a user's serialiser may raise anything
+            return await verdicts.dead(job, slot, payload, error, DeadReason.INVALID)
         if on_success is not None:
             await verdicts.hook("on_success", on_success, slot, payload, result)
         return outcome

@@ -321,16 +321,19 @@ async def test_an_idle_lane_wants_its_free_slots() -> None:
 
 async def test_a_fast_lane_claims_ahead_by_its_rate_and_a_slow_one_does_not() -> None:
     stand = await a_stand(immediate, concurrency=2)
-    await stand.offer(*(str(n) for n in range(100)))
-    await stand.settles(100)
-    stand.clock.now += 0.1
-    stand.lane.measure()  # 100 jobs in 0.1 s: 1,000 per second
-    assert stand.lane.want(0.01) == 2 + 20
+
+    def work(jobs: int, seconds: float) -> None:
+        for _ in range(40):
+            stand.clock.now += seconds
+            stand.lane._taken = jobs
+            stand.lane.measure()
+
+    work(jobs=100, seconds=0.1)
+    assert 20 <= stand.lane.want(0.01) <= 22, "the slots, and 1,000 jobs per second for twice the 10 ms of a claim"
+    assert stand.lane.want(0.02) > stand.lane.want(0.01)
+    work(jobs=100_000, seconds=0.1)
     assert stand.lane.want(10.0) == CLAIM_AHEAD
-    for _ in range(40):
-        stand.clock.now += 1
-        stand.lane._taken = 1
-        stand.lane.measure()
+    work(jobs=1, seconds=1)
     assert stand.lane.want(0.01) == 2
     await stand.close()
 
