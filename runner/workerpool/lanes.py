@@ -20,6 +20,8 @@ TURN = 0.002
 """Seconds that a slot may keep the loop when its handlers never await."""
 STUCK = 1.0
 """Seconds after which jobs that were claimed ahead and can't start here are handed back."""
+LONGEST_TRIP = 0.025
+"""Seconds: a claim that took longer was held up by handlers that kept the loop, no reason to hoard jobs."""
 CLAIM_AHEAD = 500
 """The most jobs claimed ahead of the slots."""
 
@@ -89,7 +91,7 @@ class Lane:
         """How many jobs to claim now: the free slots, plus what they finish while the next claim is on its way."""
         if self.closing:
             return 0
-        ahead = min(CLAIM_AHEAD, int(self._rate * round_trip * 2))
+        ahead = min(CLAIM_AHEAD, int(self._rate * min(round_trip, LONGEST_TRIP) * 2))
         free = self.config.concurrency - self.busy
         in_hand = len(self._buffer) + len(self._suspects)
         if in_hand > free + ahead // 2:
@@ -111,7 +113,7 @@ class Lane:
         elapsed = now - self._rate_since
         if self._taken and elapsed > 0:
             sample = self._taken / elapsed
-            self._rate = sample if sample > self._rate else self._rate * 0.7 + sample * 0.3
+            self._rate += (sample - self._rate) * 0.5
         self._rate_since, self._taken = now, 0
 
     def watch(self) -> None:

@@ -25,7 +25,7 @@ from workerpool.sources.postgres.admin_records import (
 )
 from workerpool.sources.postgres.admin_show import details
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
-from workerpool.sources.postgres.control import CANCEL_PREFIX
+from workerpool.sources.postgres.source import CANCEL_PREFIX
 
 LOOKS = 5
 """How often a job that moves under our hands is looked up again before we give up."""

@@ -1,8 +1,8 @@
 """The control thread of a Postgres source: everything that must go on while handlers hog the main loop.
 
-It owns one connection and one event loop of its own. It listens for wake-ups, renews leases that are past half their
-time, promotes due jobs, reports what the runner did, and does the hourly upkeep. When leases can't be renewed in time
-it fences: the jobs are given up before somebody else may claim them.
+It owns one connection and one event loop of its own. It renews leases that are past half their time, promotes due jobs,
+reports what the runner did, and does the hourly upkeep. When leases can't be renewed in time it fences: the jobs are
+given up before somebody else may claim them.
 
 Rejected: renewing from the main loop (a handler that computes for a minute without awaiting would lose its lease while
 it works), and sharing the claim connection (a slow claim would hold up the renewals).
@@ -19,19 +19,15 @@ from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Job
 from workerpool.sources.postgres.connection import UNAVAILABLE, Connection, Endpoint, close, connect, translated
 from workerpool.sources.postgres.upkeep import Upkeep
-from workerpool_contract.names import NOTIFY_CHANNEL
 
 T = TypeVar("T")
-
-CANCEL_PREFIX = "!"
-"""A notification of this prefix and a job id cancels that job, wherever it runs."""
 
 
 @dataclass(slots=True)
 class Signals:
     """What the control thread tells the main loop; every callback may be called from another thread."""
 
-    wake: Callable[[str | None], None]
+    wake: Callable[[], None]
     fenced: Callable[[Sequence[Job]], None]
     connected: Callable[[], None]
     lost: Callable[[], None]
@@ -64,6 +60,11 @@ class ControlThread:
         self._loop.call_soon_threadsafe(self._stopping.set)
         self._loop.call_soon_threadsafe(self._soon.set)
         await asyncio.to_thread(thread.join, 10)
+
+    def promote_soon(self) -> None:
+        """Somebody enqueued, perhaps a delayed job; callable from the main loop."""
+        if self._thread is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._promote)
 
     async def call(self, use: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
         """Runs one exchange on the control connection, from the main loop. Raises SourceUnavailable."""
@@ -124,16 +125,13 @@ class ControlThread:
     async def _connect(self) -> None:
         await close(self._connection)
         self._connection = await connect(self.endpoint, role="control")
-        if not self.endpoint.pooled:
-            async with translated(self.endpoint):
-                await self._connection.add_listener(NOTIFY_CHANNEL, self._notified)
         self.signals.connected()
-        self.signals.wake(None)
+        self.signals.wake()
 
     async def _turn(self) -> None:
         due = await self._use(self.upkeep.turn)
         if self.upkeep.moved:
-            self.signals.wake(None)
+            self.signals.wake()
         self._fence()
         await self._pause(due)
 
@@ -156,12 +154,6 @@ class ControlThread:
         except TimeoutError:
             return
 
-    def _notified(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
-        text = str(payload)
-        if text.startswith(CANCEL_PREFIX):
-            if text[1:].isdigit() and (lost := self.upkeep.cancelled(int(text[1:]))):
-                self.signals.fenced(lost)
-            return
-        self.signals.wake(text)
+    def _promote(self) -> None:
         self.upkeep.promote_soon()
         self._soon.set()

@@ -1,7 +1,8 @@
 """Enqueueing on Postgres: arrays for what needs ids or options, COPY for bulk, or on the caller's own connection.
 
-A sleeping runner is woken by a notification sent after the commit, at most one on its way per process and never more
-often than every 10 ms: NOTIFY takes a lock that all committing sessions share.
+A sleeping runner is woken by a notification, at most one per queue, process and 10 ms: NOTIFY takes a lock that all
+committing sessions share. The first rides on the enqueue's own commit, those that follow too soon are sent together
+afterwards.
 """
 
 import asyncio
@@ -9,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from workerpool.errors import ConfigError, SourceError
+from workerpool.errors import SourceError
 from workerpool.sources.base import Enqueued, NewJob
 from workerpool.sources.postgres import migrate
+from workerpool.sources.postgres.callers import fetch_row
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool_contract.names import NOTIFY_CHANNEL, SCHEMA
 
@@ -22,11 +24,12 @@ COPY_FROM = 5000
 CHUNK = 10_000
 """Jobs per statement."""
 
-ENQUEUE_MANY = "select * from workerpool.enqueue_many($1, $2, $3, $4, $5, $6, $7)"
+ENQUEUE_MANY = "select * from workerpool.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8)"
 ENQUEUE = (
     "select * from workerpool.enqueue(p_queue => {0}, p_payload => {1}, p_priority => {2}, p_delay => {3}, "
     "p_expires_in => {4}, p_unique_key => {5}, p_headers => {6})"
 )
+ENQUEUE_KINDS = ("text", "json", "smallint", "float8", "float8", "text", "json")
 
 
 @dataclass(slots=True)
@@ -38,16 +41,30 @@ class PostgresPublisher:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _checked: bool = False
     _to_notify: set[str] = field(default_factory=set)
+    _notified: dict[str, float] = field(default_factory=dict)
     _notifier: "asyncio.Task[None] | None" = None
 
     async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Durable when it returns. Raises PayloadError, SourceUnavailable, SchemaError."""
+        if len(jobs) > CHUNK:
+            chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
+            return await self._enqueue_chunks(queue, chunks)
+        async with self._lock:
+            connection = await self._ready()
+            notify = self._may_notify(queue)
+            async with translated(self.endpoint):
+                rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs), notify)
+        if not notify:
+            self._notify(queue)
+        return [Enqueued(row[0], row[1]) for row in rows]
+
+    async def _enqueue_chunks(self, queue: str, chunks: Sequence[Sequence[NewJob]]) -> list[Enqueued]:
         found: list[Enqueued] = []
         async with self._lock:
             connection = await self._ready()
             async with translated(self.endpoint), connection.transaction():
-                for start in range(0, len(jobs), CHUNK):
-                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs[start : start + CHUNK]))
+                for jobs in chunks:
+                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs), False)  # noqa: FBT003 - SQL's
                     found += [Enqueued(row[0], row[1]) for row in rows]
         self._notify(queue)
         return found
@@ -62,7 +79,7 @@ class PostgresPublisher:
             connection = await self._ready()
             async with translated(self.endpoint), connection.transaction():
                 for jobs in chunks:
-                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs))
+                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs), False)  # noqa: FBT003 - SQL's
                     sent += sum(not row[1] for row in rows)
         self._notify(queue)
         return sent
@@ -98,6 +115,14 @@ class PostgresPublisher:
             self._checked = True
         return self._connection
 
+    def _may_notify(self, queue: str) -> bool:
+        """Whether a notification may ride on the next commit: when the last one is long enough ago."""
+        now = asyncio.get_running_loop().time()
+        if now < self._notified.get(queue, 0.0) + NOTIFY_INTERVAL:
+            return False
+        self._notified[queue] = now
+        return True
+
     def _notify(self, queue: str) -> None:
         self._to_notify.add(queue)
         if self._notifier is None or self._notifier.done():
@@ -105,6 +130,7 @@ class PostgresPublisher:
 
     async def _send_notifications(self) -> None:
         while self._to_notify:
+            await asyncio.sleep(NOTIFY_INTERVAL)
             queues, self._to_notify = self._to_notify, set()
             try:
                 async with self._lock:
@@ -115,7 +141,6 @@ class PostgresPublisher:
                         )
             except SourceError:
                 return  # The jobs are committed; runners find them by polling.
-            await asyncio.sleep(NOTIFY_INTERVAL)
 
 
 def _arrays(jobs: Sequence[NewJob]) -> tuple[list[Any] | None, ...]:
@@ -136,23 +161,5 @@ async def enqueue_on(connection: Any, queue: str, job: NewJob) -> Enqueued:  # n
     The job exists exactly when the caller commits. Raises ConfigError for another kind of connection.
     """
     values = (queue, job.payload, job.priority, job.delay, job.expires_in, job.unique_key, job.headers)
-    library = type(connection).__module__.partition(".")[0]
-    if library == "asyncpg":
-        row = await connection.fetchrow(ENQUEUE.format(*_typed("$1", "$2", "$3", "$4", "$5", "$6", "$7")), *values)
-    elif library == "psycopg":
-        cursor = connection.execute(ENQUEUE.format(*_typed(*["%s"] * 7)), values)
-        if hasattr(cursor, "__await__"):
-            row = await (await cursor).fetchone()
-        else:
-            row = cursor.fetchone()
-    else:
-        raise ConfigError(
-            f"connection: {type(connection).__name__} is not known here; pass an asyncpg or psycopg connection "
-            "(SQLAlchemy: the driver connection behind it)"
-        )
+    row = await fetch_row(connection, ENQUEUE, ENQUEUE_KINDS, values)
     return Enqueued(int(row[0]), bool(row[1]))
-
-
-def _typed(*marks: str) -> tuple[str, ...]:
-    kinds = ("text", "json", "smallint", "float8", "float8", "text", "json")
-    return tuple(f"{mark}::{kind}" for mark, kind in zip(marks, kinds, strict=True))

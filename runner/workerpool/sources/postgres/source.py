@@ -2,18 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
 from workerpool.sources.base import Job, Settlement, Subscription
 from workerpool.sources.postgres import migrate
-from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool.sources.postgres.callers import fetch_row, fetch_row_blocking
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, translated
 from workerpool.sources.postgres.control import ControlThread, Signals
 from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns, storable
+from workerpool.sources.postgres.line import Line
 from workerpool.sources.postgres.upkeep import Identity, Lease, Upkeep
 from workerpool_contract.backlog import Backlog
 
@@ -22,9 +23,17 @@ log = logging.getLogger("workerpool.postgres")
 BACKLOG_FIELDS = tuple(each.name for each in fields(Backlog))
 """The columns of workerpool.backlog are called like the fields."""
 
+CANCEL_PREFIX = "!"
+"""A notification of this prefix and a job id cancels that job, wherever it runs."""
+
 CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
 FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
 FINISH_ROUTED = "select workerpool.finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
+FINISH_ON = "select workerpool.finish({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {})"
+FINISH_KINDS = (
+    *("uuid", "int[]", "smallint[]", "bigint[]", "int[]", "int[]"),
+    *("text[]", "float8[]", "text[]", "text[]", "text[]", "json[]", "bigint[]", "text[]", "json[]"),
+)
 RELEASE = "select workerpool.release($1, $2, $3, $4, $5)"
 DISOWN = "select workerpool.disown($1, $2, $3)"
 # A session that was slow or frozen when its answer was given up could still claim after the claim was disowned.
@@ -42,32 +51,6 @@ class _Orphan(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Line:
-    """One connection of the source, opened anew when it broke."""
-
-    endpoint: Endpoint
-    role: str
-    connection: Connection | None = None
-
-    async def ready(self) -> Connection:
-        if self.connection is None or self.connection.is_closed():
-            self.connection = await connect(self.endpoint, role=self.role)
-        return self.connection
-
-    @asynccontextmanager
-    async def exchange(self) -> AsyncIterator[Connection]:
-        """The connection for one exchange; when that fails the connection is not trusted again."""
-        connection = await self.ready()
-        try:
-            async with translated(self.endpoint):
-                yield connection
-        except BaseException:
-            connection.terminate()
-            self.connection = None
-            raise
-
-
-@dataclass(slots=True)
 class PostgresSource:
     """Jobs of one database. ``lease``: seconds that a claim is good for without renewal."""
 
@@ -75,8 +58,8 @@ class PostgresSource:
     identity: Identity
     lease: Lease
     slots: int = 0
-    _claims: _Line = field(init=False)
-    _settles: _Line = field(init=False)
+    _claims: Line = field(init=False)
+    _settles: Line = field(init=False)
     _queues: dict[str, int] = field(default_factory=dict)
     _names: dict[int, str] = field(default_factory=dict)
     _claim_number: int = 0
@@ -89,8 +72,9 @@ class PostgresSource:
 
     def __post_init__(self) -> None:
         """Lines are lazy: nothing connects before ``open``."""
-        self._claims = _Line(self.endpoint, "claim")
-        self._settles = _Line(self.endpoint, "settle")
+        # A claim that the server forgets in a crash leaves the job claimable, which at-least-once allows.
+        self._claims = Line(self.endpoint, "claim", flush=False, notified=self._notified)
+        self._settles = Line(self.endpoint, "settle")
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
         """Checks the schema, registers the queues, starts the control thread.
@@ -109,7 +93,7 @@ class PostgresSource:
         self._upkeep = Upkeep(self.identity, self.lease, held, queues=self._names, slots=self.slots)
         loop = asyncio.get_running_loop()
         signals = Signals(
-            wake=lambda _queue: _threadsafe(loop, self._woken.set),
+            wake=lambda: _threadsafe(loop, self._woken.set),
             fenced=lambda jobs: _threadsafe(loop, lambda: self._on_fenced(jobs)),
             connected=lambda: _threadsafe(loop, self._note_connected),
             lost=lambda: _threadsafe(loop, self._note_lost),
@@ -206,12 +190,15 @@ class PostgresSource:
         )
         return {row["queue"]: Backlog(*(row[name] for name in BACKLOG_FIELDS)) for row in rows}
 
-    async def complete_on(self, connection: Connection, settlement: Settlement) -> None:
-        """Finishes one job in the caller's transaction on an asyncpg connection. Raises LeaseLost: let it roll back."""
-        work = batch([settlement])
-        if await self._finish(connection, work):
-            msg = f"job {settlement.job.id} of {settlement.job.queue} belongs to another runner now"
-            raise LeaseLost(msg)
+    async def complete_on(self, connection: Any, settlement: Settlement) -> None:  # noqa: ANN401 - asyncpg's or psycopg's
+        """Finishes one job in the caller's transaction. Raises LeaseLost: let it roll the transaction back."""
+        row = await fetch_row(connection, FINISH_ON, FINISH_KINDS, self._completion(settlement))
+        self._completed(settlement, row)
+
+    def complete_on_blocking(self, connection: Any, settlement: Settlement) -> None:  # noqa: ANN401 - psycopg's
+        """As ``complete_on``, from a sync handler's thread on psycopg's sync connection."""
+        row = fetch_row_blocking(connection, FINISH_ON, FINISH_KINDS, self._completion(settlement))
+        self._completed(settlement, row)
 
     async def close(self) -> None:
         """Stops the control thread and closes the connections."""
@@ -228,6 +215,19 @@ class PostgresSource:
     def connected(self) -> bool:
         """Whether the control thread, which talks to the server all the time, reaches it."""
         return self._connected
+
+    def _completion(self, settlement: Settlement) -> Sequence[object]:
+        # From now on the row is locked by the caller's transaction: renewing its lease would wait for that.
+        self._must_upkeep().settled([settlement.job])
+        work = batch([settlement])
+        return (self.identity.boot, *columns(work.finished), work.milliseconds, *(work.extras or [None] * 9))
+
+    def _completed(self, settlement: Settlement, row: Sequence[Any]) -> None:
+        job = settlement.job
+        if row[0]:
+            msg = f"job {job.id} of {job.queue} belongs to another runner now"
+            raise LeaseLost(msg)
+        self._must_upkeep().count(job.handle[0], completed=1)
 
     async def _disown(self) -> None:
         async with self._claims.exchange() as connection:
@@ -266,6 +266,15 @@ class PostgresSource:
                 counts[2] += 1
         for queue_id, (completed, failed, dead) in totals.items():
             upkeep.count(queue_id, completed=completed, failed=failed, dead=dead)
+
+    def _notified(self, payload: str) -> None:
+        """A notification: a queue has work, or ``!ID`` cancels that job. Runs in the main loop."""
+        if not payload.startswith(CANCEL_PREFIX):
+            self._woken.set()
+            if self._control is not None:
+                self._control.promote_soon()
+        elif self._upkeep is not None and payload[1:].isdigit():
+            self._on_fenced([job for job in self._upkeep.held() if job.id == int(payload[1:])])
 
     def _note_connected(self) -> None:
         self._connected = True

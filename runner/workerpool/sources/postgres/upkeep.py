@@ -104,10 +104,6 @@ class Upkeep:
         """Somebody enqueued: perhaps a delayed job."""
         self._next["promote"] = 0.0
 
-    def cancelled(self, job_id: int) -> list[Job]:
-        """The held job of this id, taken away by an operator."""
-        return [job for job in self.held() if job.id == job_id]
-
     def failed(self, error: Exception) -> None:
         """Says once that the database can't be used."""
         if str(error) != self._trouble:

@@ -1,7 +1,8 @@
 -- The Postgres engine. One narrow hot table with one btree; finishing moves a row out of it. No foreign key, trigger or
 -- GIN index on the hot path. Five functions are the contract with every client: enqueue, claim, finish, extend, release.
 -- Functions pin their plans to the index (enable_* off), so that a table that was empty at the last ANALYZE and holds a
--- million rows now is still read through it.
+-- million rows now is still read through it. Where given jobs are looked up, LATERAL with LIMIT fixes the order of the
+-- join: a planner that believes nobody holds a lease would else walk the table and the given list against each other.
 
 create schema if not exists workerpool;
 
@@ -190,7 +191,8 @@ end $$;
 -- Returns, per payload and in order, the id in the first target queue and whether its unique key was taken.
 create function workerpool.enqueue_many(
   p_queue text, p_payloads json[], p_priorities smallint[] default null, p_delays float8[] default null,
-  p_expires_in float8[] default null, p_unique_keys text[] default null, p_headers json[] default null
+  p_expires_in float8[] default null, p_unique_keys text[] default null, p_headers json[] default null,
+  p_notify boolean default false
 ) returns table (id bigint, duplicate boolean)
 language plpgsql set search_path = workerpool, pg_temp as $$
 #variable_conflict use_column
@@ -199,6 +201,9 @@ declare
   v_target int;
   v_first boolean := true;
 begin
+  if p_notify then
+    perform pg_notify('workerpool', p_queue);
+  end if;
   foreach v_target in array v_targets loop
     if p_unique_keys is null and p_delays is null then
       if v_first then
@@ -278,16 +283,13 @@ create function workerpool.enqueue(
 language plpgsql set search_path = workerpool, pg_temp as $$
 #variable_conflict use_column
 begin
-  if p_notify then
-    perform pg_notify('workerpool', p_queue);
-  end if;
   return query select * from workerpool.enqueue_many(
     p_queue, array[p_payload],
     case when p_priority <> 0 then array[p_priority] end,
     case when p_delay > 0 then array[p_delay] end,
     case when p_expires_in is not null then array[p_expires_in] end,
     case when p_unique_key is not null then array[p_unique_key] end,
-    case when p_headers is not null then array[p_headers] end);
+    case when p_headers is not null then array[p_headers] end, p_notify);
 end $$;
 
 -- Leases up to p_limits[n] jobs of each queue, highest priority and oldest first. A job whose lease ran out is claimed
@@ -338,47 +340,59 @@ set search_path = workerpool, pg_temp set enable_seqscan = off set enable_hashjo
 set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 declare
-  v_closed bigint[];
+  v_gone bigint[];
+  v_closed bigint[] := '{}';
+  v_history boolean := exists (select from queue q where q.id = any (p_queues) and q.history);
 begin
   if p_outcomes is not null then
     return workerpool.finish_routed(p_boot, p_queues, p_priorities, p_ids, p_claims, p_ms, p_outcomes, p_delays,
                                     p_reasons, p_errors, p_workers, p_results, p_output_ids, p_topics, p_payloads);
   end if;
-  if exists (select from queue q where q.id = any (p_queues) and q.history) then
-    with gone as (
-      delete from job j
-      using unnest(p_queues, p_priorities, p_ids, p_claims, p_ms) as g(queue_id, priority, id, claim, ms)
-      where j.queue_id = g.queue_id and j.priority = g.priority and j.id = g.id
-        and j.boot = p_boot and j.claim = g.claim
-      returning j.*, g.ms
-    ), kept as (
-      insert into history (id, queue_id, state, priority, attempts, crashes, enqueued_at, available_at, started_at,
-                           finished_at, boot, headers, payload)
-      select id, queue_id, 'completed', priority, attempts, crashes, enqueued_at, available_at,
-             now() - ms * interval '1 millisecond', now(), boot, headers, payload
-      from gone
-      where (select q.history from queue q where q.id = gone.queue_id)
-    ), freed as (
-      delete from unique_key u using gone
-      where gone.unique_key is not null and u.queue_id = gone.queue_id and u.key = gone.unique_key
-    )
-    select array_agg(id) into v_closed from gone;
-  else
-    with gone as (
-      delete from job j
-      using unnest(p_queues, p_priorities, p_ids, p_claims) as g(queue_id, priority, id, claim)
-      where j.queue_id = g.queue_id and j.priority = g.priority and j.id = g.id
-        and j.boot = p_boot and j.claim = g.claim
-      returning j.id, j.queue_id, j.unique_key
-    ), freed as (
-      delete from unique_key u using gone
-      where gone.unique_key is not null and u.queue_id = gone.queue_id and u.key = gone.unique_key
-    )
-    select array_agg(id) into v_closed from gone;
-  end if;
-  if coalesce(array_length(v_closed, 1), 0) = array_length(p_ids, 1) then
-    return '{}';
-  end if;
+  -- The second pass is for rows whose lease was being renewed during the first: their place had changed.
+  for v_pass in 1 .. 2 loop
+    if v_history then
+      with gone as (
+        delete from job j
+        using unnest(p_queues, p_priorities, p_ids, p_claims, p_ms) as g(queue_id, priority, id, claim, ms)
+        cross join lateral (
+          select h.ctid as at from job h
+          where h.queue_id = g.queue_id and h.priority = g.priority and h.id = g.id limit 1
+        ) place
+        where j.ctid = place.at and j.id = g.id and j.boot = p_boot and j.claim = g.claim
+        returning j.*, g.ms
+      ), kept as (
+        insert into history (id, queue_id, state, priority, attempts, crashes, enqueued_at, available_at, started_at,
+                             finished_at, boot, headers, payload)
+        select id, queue_id, 'completed', priority, attempts, crashes, enqueued_at, available_at,
+               now() - ms * interval '1 millisecond', now(), boot, headers, payload
+        from gone
+        where (select q.history from queue q where q.id = gone.queue_id)
+      ), freed as (
+        delete from unique_key u using gone
+        where gone.unique_key is not null and u.queue_id = gone.queue_id and u.key = gone.unique_key
+      )
+      select array_agg(id) into v_gone from gone;
+    else
+      with gone as (
+        delete from job j
+        using unnest(p_queues, p_priorities, p_ids, p_claims) as g(queue_id, priority, id, claim)
+        cross join lateral (
+          select h.ctid as at from job h
+          where h.queue_id = g.queue_id and h.priority = g.priority and h.id = g.id limit 1
+        ) place
+        where j.ctid = place.at and j.id = g.id and j.boot = p_boot and j.claim = g.claim
+        returning j.id, j.queue_id, j.unique_key
+      ), freed as (
+        delete from unique_key u using gone
+        where gone.unique_key is not null and u.queue_id = gone.queue_id and u.key = gone.unique_key
+      )
+      select array_agg(id) into v_gone from gone;
+    end if;
+    v_closed := v_closed || v_gone;
+    if array_length(v_closed, 1) = array_length(p_ids, 1) then
+      return '{}';
+    end if;
+  end loop;
   return array(select unnest(p_ids) except select unnest(v_closed));
 end $$;
 
@@ -392,40 +406,48 @@ set search_path = workerpool, pg_temp set enable_seqscan = off set enable_hashjo
 set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 declare
-  v_closed bigint[];
+  v_gone bigint[];
+  v_closed bigint[] := '{}';
   v_topic text;
 begin
-  with gone as (
-    delete from job j
-    using unnest(p_queues, p_priorities, p_ids, p_claims) with ordinality as g(queue_id, priority, id, claim, n)
-    where j.queue_id = g.queue_id and j.priority = g.priority and j.id = g.id
-      and j.boot = p_boot and j.claim = g.claim
-    returning j.*, g.n, coalesce(p_outcomes[g.n], 'completed') as outcome
-  ), retried as (
-    insert into delayed (due_at, id, enqueued_at, expires_at, queue_id, priority, attempts, crashes, unique_key,
-                         last_error, headers, payload)
-    select now() + coalesce(p_delays[n], 0) * interval '1 second', id, enqueued_at, expires_at, queue_id, priority,
-           attempts + 1, crashes, unique_key, p_errors[n], headers, payload
-    from gone where outcome = 'retry'
-  ), buried as (
-    insert into dead (id, queue_id, enqueued_at, reason, error, worker, priority, attempts, crashes, forwarded_to,
-                      headers, payload)
-    select id, queue_id, enqueued_at, p_reasons[n], p_errors[n], p_workers[n], priority, attempts, crashes,
-           p_topics[array_position(p_output_ids, id)], headers, payload
-    from gone where outcome = 'dead'
-  ), kept as (
-    insert into history (id, queue_id, state, priority, attempts, crashes, enqueued_at, available_at, started_at,
-                         finished_at, boot, error, result, headers, payload)
-    select id, queue_id, outcome, priority, attempts, crashes, enqueued_at, available_at,
-           now() - p_ms[n] * interval '1 millisecond', now(), boot, p_errors[n], p_results[n], headers, payload
-    from gone
-    where outcome <> 'retry' and (select q.history from queue q where q.id = gone.queue_id)
-  ), freed as (
-    delete from unique_key u using gone
-    where gone.unique_key is not null and gone.outcome <> 'retry'
-      and u.queue_id = gone.queue_id and u.key = gone.unique_key
-  )
-  select array_agg(id) into v_closed from gone;
+  for v_pass in 1 .. 2 loop
+    with gone as (
+      delete from job j
+      using unnest(p_queues, p_priorities, p_ids, p_claims) with ordinality as g(queue_id, priority, id, claim, n)
+      cross join lateral (
+        select h.ctid as at from job h
+        where h.queue_id = g.queue_id and h.priority = g.priority and h.id = g.id limit 1
+      ) place
+      where j.ctid = place.at and j.id = g.id and j.boot = p_boot and j.claim = g.claim
+      returning j.*, g.n, coalesce(p_outcomes[g.n], 'completed') as outcome
+    ), retried as (
+      insert into delayed (due_at, id, enqueued_at, expires_at, queue_id, priority, attempts, crashes, unique_key,
+                           last_error, headers, payload)
+      select now() + coalesce(p_delays[n], 0) * interval '1 second', id, enqueued_at, expires_at, queue_id, priority,
+             attempts + 1, crashes, unique_key, p_errors[n], headers, payload
+      from gone where outcome = 'retry'
+    ), buried as (
+      insert into dead (id, queue_id, enqueued_at, reason, error, worker, priority, attempts, crashes, forwarded_to,
+                        headers, payload)
+      select id, queue_id, enqueued_at, p_reasons[n], p_errors[n], p_workers[n], priority, attempts, crashes,
+             p_topics[array_position(p_output_ids, id)], headers, payload
+      from gone where outcome = 'dead'
+    ), kept as (
+      insert into history (id, queue_id, state, priority, attempts, crashes, enqueued_at, available_at, started_at,
+                           finished_at, boot, error, result, headers, payload)
+      select id, queue_id, outcome, priority, attempts, crashes, enqueued_at, available_at,
+             now() - p_ms[n] * interval '1 millisecond', now(), boot, p_errors[n], p_results[n], headers, payload
+      from gone
+      where outcome <> 'retry' and (select q.history from queue q where q.id = gone.queue_id)
+    ), freed as (
+      delete from unique_key u using gone
+      where gone.unique_key is not null and gone.outcome <> 'retry'
+        and u.queue_id = gone.queue_id and u.key = gone.unique_key
+    )
+    select array_agg(id) into v_gone from gone;
+    v_closed := v_closed || v_gone;
+    exit when array_length(v_closed, 1) = array_length(p_ids, 1);
+  end loop;
 
   for v_topic in
     select distinct o.topic from unnest(p_output_ids, p_topics) as o(id, topic) where o.id = any (v_closed)
@@ -452,8 +474,11 @@ begin
   with renewed as (
     update job j set lease_until = now() + p_lease
     from unnest(p_queues, p_priorities, p_ids, p_claims) as g(queue_id, priority, id, claim)
-    where j.queue_id = g.queue_id and j.priority = g.priority and j.id = g.id
-      and j.boot = p_boot and j.claim = g.claim
+    cross join lateral (
+      select h.ctid as at from job h
+      where h.queue_id = g.queue_id and h.priority = g.priority and h.id = g.id limit 1
+    ) place
+    where j.ctid = place.at and j.id = g.id and j.boot = p_boot and j.claim = g.claim
     returning j.id
   )
   select array_agg(id) into v_held from renewed;
@@ -469,16 +494,24 @@ set search_path = workerpool, pg_temp set enable_seqscan = off set enable_hashjo
 set enable_bitmapscan = off set jit = off as $$
 #variable_conflict use_column
 declare
-  v_held bigint[];
+  v_freed bigint[];
+  v_held bigint[] := '{}';
 begin
-  with freed as (
-    update job j set boot = null, claim = null, lease_until = null
-    from unnest(p_queues, p_priorities, p_ids, p_claims) as g(queue_id, priority, id, claim)
-    where j.queue_id = g.queue_id and j.priority = g.priority and j.id = g.id
-      and j.boot = p_boot and j.claim = g.claim
-    returning j.id
-  )
-  select array_agg(id) into v_held from freed;
+  for v_pass in 1 .. 2 loop
+    with freed as (
+      update job j set boot = null, claim = null, lease_until = null
+      from unnest(p_queues, p_priorities, p_ids, p_claims) as g(queue_id, priority, id, claim)
+      cross join lateral (
+        select h.ctid as at from job h
+        where h.queue_id = g.queue_id and h.priority = g.priority and h.id = g.id limit 1
+      ) place
+      where j.ctid = place.at and j.id = g.id and j.boot = p_boot and j.claim = g.claim
+      returning j.id
+    )
+    select array_agg(id) into v_freed from freed;
+    v_held := v_held || v_freed;
+    exit when array_length(v_held, 1) = array_length(p_ids, 1);
+  end loop;
   return array(select unnest(p_ids) except select unnest(v_held));
 end $$;
 
