@@ -107,5 +107,6 @@ def guarded(postgres_server: Server, database: str) -> Iterator[str]:
     postgres_server.execute("select pg_reload_conf()")
     yield database.replace("//tests@", f"//guarded:{PASSWORD}@")
     rules.write_text(before)
+    postgres_server.execute("drop owned by guarded cascade", database.rpartition("/")[2])
     postgres_server.execute("drop role guarded")
     postgres_server.execute("select pg_reload_conf()")
