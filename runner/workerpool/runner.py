@@ -40,6 +40,8 @@ log = logging.getLogger("workerpool.runner")
 
 DEFAULT_POLL = 2.0
 """Seconds: the longest interval between two looks at an idle queue."""
+LAST_SECONDS = 10.0
+"""How long a drain that is over may take to stop its handlers and to hand back their jobs."""
 WATCH_INTERVAL = 0.05
 """Seconds between two looks at timeouts: how late a timeout may strike."""
 
@@ -98,8 +100,6 @@ class Runner:
     _source: JobSource | None = None
     _dispatcher: Dispatcher | None = None
     _settler: Settler | None = None
-    _pulse: Pulse | None = None
-    _counter: QueueCounter | None = None
     _consuming: bool = False
 
     def __post_init__(self) -> None:
@@ -110,7 +110,7 @@ class Runner:
         """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
         workers = chosen(self.definitions, self.settings)
         self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
-        self._counter = counter = QueueCounter(source, self.clock)
+        counter = QueueCounter(source, self.clock)
         self._settler = settler = Settler(source, self._settled)
         self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
         dispatcher = Dispatcher(
@@ -122,14 +122,14 @@ class Runner:
             claimed=self._claimed,
         )
         self._dispatcher = dispatcher
-        self._pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
+        pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
         source.on_fenced(self._fenced)
-        probes = self._serve_probes()
+        probes = self._serve_probes(pulse, counter)
         producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
         use_producer(producer)
         try:
             if await self._opened(source, [queue for _, queue in workers]):
-                await self._work(dispatcher, settler, counter)
+                await self._work(dispatcher, settler, pulse, counter)
         finally:
             use_producer(None)
             await producer.close()
@@ -185,11 +185,11 @@ class Runner:
             oldest_job_seconds=round(now - min(starts), 3) if starts else None,
         )
 
-    async def _work(self, dispatcher: Dispatcher, settler: Settler, counter: QueueCounter) -> None:
+    async def _work(self, dispatcher: Dispatcher, settler: Settler, pulse: Pulse, counter: QueueCounter) -> None:
         settling = asyncio.create_task(settler.run(), name="settle")
         helpers = [
             asyncio.create_task(self._watch(), name="watch"),
-            asyncio.create_task(self._beat(), name="pulse"),
+            asyncio.create_task(self._beat(pulse, dispatcher), name="pulse"),
             asyncio.create_task(counter.run(), name="count"),
         ]
         claiming = asyncio.create_task(dispatcher.run(), name="dispatch")
@@ -199,8 +199,7 @@ class Runner:
         log.info("Runner started: %s", ", ".join(f"{it.config.worker} on {it.config.queue}" for it in self._lanes))
         try:
             await asyncio.wait({claiming, settling, stopping, *helpers}, return_when=asyncio.FIRST_COMPLETED)
-            await self._drain(dispatcher, claiming)
-            await settler.drained()
+            await self._drain(dispatcher, claiming, settler)
             settler.close()
             await settling
         finally:
@@ -208,7 +207,7 @@ class Runner:
             await _end([*helpers, stopping, claiming, settling])
         log.info("Runner stopped: %d completed, %d failed", self.metrics.completed, self.metrics.failed)
 
-    async def _drain(self, dispatcher: Dispatcher, claiming: "asyncio.Task[None]") -> None:
+    async def _drain(self, dispatcher: Dispatcher, claiming: "asyncio.Task[None]", settler: Settler) -> None:
         self._stop.set()
         dispatcher.drain()
         for lane in self._lanes:
@@ -218,16 +217,22 @@ class Runner:
         seconds = self.settings.effective_drain_timeout
         if busy:
             log.info("Draining: %d running jobs get %g s to finish", busy, seconds)
-        finishing = asyncio.create_task(self._finished())
+        finishing = asyncio.create_task(self._finished(settler))
         hurry = asyncio.create_task(_happened(self._hurry))
         await asyncio.wait({finishing, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for lane in self._lanes:
             lane.cut_all("drain")
-        await finishing
-        await _end([hurry])
+        done, _ = await asyncio.wait({finishing}, timeout=LAST_SECONDS)
+        await _end([hurry, finishing])
+        if not done:
+            raise SourceUnavailable(
+                f"{len(self._ledger.held())} jobs stay leased: the queue's server did not take their outcomes in time, "
+                "or their handlers did not stop; they run again when their leases end"
+            )
 
-    async def _finished(self) -> None:
+    async def _finished(self, settler: Settler) -> None:
         await asyncio.gather(*(lane.finished() for lane in self._lanes))
+        await settler.drained()
 
     async def _watch(self) -> None:
         while True:
@@ -235,10 +240,7 @@ class Runner:
                 lane.watch()
             await asyncio.sleep(WATCH_INTERVAL)
 
-    async def _beat(self) -> None:
-        if self._pulse is None or self._dispatcher is None:
-            return
-        pulse, dispatcher = self._pulse, self._dispatcher
+    async def _beat(self, pulse: Pulse, dispatcher: Dispatcher) -> None:
         seen = dispatcher.turned
 
         def should_turn() -> bool:
@@ -294,16 +296,13 @@ class Runner:
         for lane in self._lanes:
             lane.cut(lost, "fenced")
 
-    def _serve_probes(self) -> ProbeServer:
-        if self._pulse is None or self._counter is None:
-            msg = "probes need the pulse and the counter"
-            raise RuntimeError(msg)
+    def _serve_probes(self, pulse: Pulse, counter: QueueCounter) -> ProbeServer:
         probes = RunnerProbes(
             status=self.status,
-            pulse=self._pulse,
+            pulse=pulse,
             metrics=self.metrics,
             now=lambda: datetime.now(UTC),
-            queue_counts=self._counter.latest,
+            queue_counts=counter.latest,
         )
         server = ProbeServer(probes, self.settings.probe_host, self.settings.probe_port)
         self.probe_port = server.start()
