@@ -152,7 +152,7 @@ class PostgresAdapter:
         return [Event(*row) for row in rows]
 
     async def expire(self) -> None:
-        await self.admin.fetch("select * from workerpool.maintain()")
+        await self.admin.fetch("select * from workerpool.maintain(p_every => '0')")
 
     def _clock(self) -> float:
         return time.monotonic() + self._skipped

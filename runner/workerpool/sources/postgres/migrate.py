@@ -11,6 +11,12 @@ from workerpool.sources.postgres.connection import Connection, Endpoint, close, 
 LOCK_TIMEOUT = "5s"
 """A migration that can't get its locks in this time gives up instead of queueing everybody behind it."""
 
+HAS_TABLE = (
+    "select exists (select from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace "
+    "where n.nspname = 'workerpool' and c.relname = 'migration')"
+)
+"""Not to_regclass: after waiting for another migrator it would answer from this session's outdated cache."""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -67,7 +73,7 @@ def compare(applied: set[int]) -> SchemaState:
 
 async def state(connection: Connection) -> SchemaState:
     """Reads which migrations a database has; an empty database has none."""
-    if await connection.fetchval("select to_regclass('workerpool.migration')") is None:
+    if not await connection.fetchval(HAS_TABLE):
         return compare(set())
     rows = await connection.fetch("select version from workerpool.migration")
     return compare({row["version"] for row in rows})
