@@ -25,6 +25,7 @@ CHUNK = 10_000
 """Jobs per statement."""
 
 ENQUEUE_MANY = "select * from workerpool.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8)"
+ENQUEUE_ONE = "select * from workerpool.enqueue($1, $2, $3, $4, $5, $6, $7, $8)"
 ENQUEUE = (
     "select * from workerpool.enqueue(p_queue => {0}, p_payload => {1}, p_priority => {2}, p_delay => {3}, "
     "p_expires_in => {4}, p_unique_key => {5}, p_headers => {6})"
@@ -53,7 +54,10 @@ class PostgresPublisher:
             connection = await self._ready()
             notify = self._may_notify(queue)
             async with translated(self.endpoint):
-                rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs), notify)
+                if len(jobs) == 1:
+                    rows = await connection.fetch(ENQUEUE_ONE, queue, *_scalars(jobs[0]), notify)
+                else:
+                    rows = await connection.fetch(ENQUEUE_MANY, queue, *_arrays(jobs), notify)
         if not notify:
             self._notify(queue)
         return [Enqueued(row[0], row[1]) for row in rows]
@@ -155,11 +159,15 @@ def _arrays(jobs: Sequence[NewJob]) -> tuple[list[Any] | None, ...]:
     return ([job.payload for job in jobs], *(c if any(v is not None for v in c) else None for c in columns))
 
 
+def _scalars(job: NewJob) -> tuple[Any, ...]:
+    """Payload, priority, delay, expiry, key and headers, in the order of the SQL function."""
+    return (job.payload, job.priority, job.delay, job.expires_in, job.unique_key, job.headers)
+
+
 async def enqueue_on(connection: Any, queue: str, job: NewJob) -> Enqueued:  # noqa: ANN401 - asyncpg's or psycopg's
     """Enqueues inside the caller's transaction, on an asyncpg connection or a psycopg one (async or sync).
 
     The job exists exactly when the caller commits. Raises ConfigError for another kind of connection.
     """
-    values = (queue, job.payload, job.priority, job.delay, job.expires_in, job.unique_key, job.headers)
-    row = await fetch_row(connection, ENQUEUE, ENQUEUE_KINDS, values)
+    row = await fetch_row(connection, ENQUEUE, ENQUEUE_KINDS, (queue, *_scalars(job)))
     return Enqueued(int(row[0]), bool(row[1]))

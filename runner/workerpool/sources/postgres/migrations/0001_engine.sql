@@ -282,7 +282,21 @@ create function workerpool.enqueue(
 ) returns table (id bigint, duplicate boolean)
 language plpgsql set search_path = workerpool, pg_temp as $$
 #variable_conflict use_column
+declare
+  v_targets int[] := workerpool.targets(p_queue);
 begin
+  -- The plain job, which most are, takes one INSERT.
+  if array_length(v_targets, 1) = 1 and p_unique_key is null and p_delay <= 0 then
+    if p_notify then
+      perform pg_notify('workerpool', p_queue);
+    end if;
+    insert into job (queue_id, priority, expires_at, headers, payload)
+    values (v_targets[1], p_priority, now() + p_expires_in * interval '1 second', p_headers, p_payload)
+    returning job.id into id;
+    duplicate := false;
+    return next;
+    return;
+  end if;
   return query select * from workerpool.enqueue_many(
     p_queue, array[p_payload],
     case when p_priority <> 0 then array[p_priority] end,
