@@ -1,13 +1,21 @@
 """`workerpool doctor` finds what is really wrong with a real server."""
 
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from tests.integration.cli.conftest import Shell
-from tests.support.postgres import Server
+from tests.support.patience import until
+from tests.support.postgres import Server, free_port
 from tests.support.tables import Tables
 
 NAMES = [
@@ -129,3 +137,56 @@ def test_a_direct_connection_in_pooled_mode_is_told(
     monkeypatch.setenv("WORKERPOOL_POSTGRES_MODE", "Pooled")
     assert level(shell, "pooler")[0] == "warn"
     assert level(shell, "notifications")[0] == "ok"
+
+
+@pytest.fixture
+def pooler(queue: Tables, postgres_server: Server) -> Iterator[str]:
+    """PgBouncer in transaction mode in front of the database; the URL through it."""
+    program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    assert program is not None, "install what the tests need: make system"
+    port, name = free_port(), queue.url.rpartition("/")[2]
+    with tempfile.TemporaryDirectory(prefix="wp-pooler-") as folder:
+        Path(folder).chmod(0o755)
+        settings = Path(folder) / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n{name} = host=127.0.0.1 port={postgres_server.port} user=tests\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = any\npool_mode = transaction\n"
+            "unix_socket_dir =\nignore_startup_parameters = extra_float_digits\n"
+        )
+        owner = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen([program, settings], user=owner, stdout=log, stderr=log)
+        try:
+            until(lambda: _listens(port), 20, (Path(folder) / "log").read_text)
+            yield f"postgresql://tests@127.0.0.1:{port}/{name}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_pgbouncer_is_recognised(shell: Shell, pooler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKERPOOL_URL", pooler)
+    found, text = level(shell, "pooler")
+    assert found == "warn"
+    assert "set mode: Pooled" in text
+    monkeypatch.setenv("WORKERPOOL_POSTGRES_MODE", "Pooled")
+    assert level(shell, "pooler")[0] == "ok"
+    assert shell("doctor").code == 0
+
+
+def test_the_commands_work_through_pgbouncer(shell: Shell, pooler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKERPOOL_URL", pooler)
+    monkeypatch.setenv("WORKERPOOL_POSTGRES_MODE", "Pooled")
+    first = shell("enqueue", "orders", "1").out.strip()
+    assert shell("enqueue", "orders", "-", stdin=b"2\n3\n").out == "2 jobs enqueued on orders\n"
+    assert len(shell("jobs", "list", "--json").json) == 3
+    assert shell("jobs", "cancel", first).code == 0
+    assert shell("jobs", "retry", first).code == 0
+    assert shell("jobs", "show", first, "--json").json["state"] == "ready"
+    assert shell("dlq", "redrive", "--all").out == "0 dead letters redriven\n"
+    assert shell("migrate", "--check").code == 0

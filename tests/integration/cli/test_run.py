@@ -25,14 +25,16 @@ from pathlib import Path
 from workerpool import worker
 
 @worker(topic="long", concurrency=2)
-async def long(job: dict) -> dict:
+async def long(job: dict) -> dict | None:
     Path(f"started-{job['n']}").touch()
     try:
-        await asyncio.sleep(job.get("seconds", 0))
+        async with asyncio.timeout(job.get("seconds", 0)):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return {"version": 1}
     except asyncio.CancelledError:
         Path(f"cut-{job['n']}").touch()
         raise
-    return {"version": 1}
 '''
 
 

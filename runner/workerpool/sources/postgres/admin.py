@@ -63,7 +63,7 @@ class PostgresAdmin:
         """Connects and checks the schema."""
         self._connection = await connect(replace(self.endpoint, timeout=STATEMENT_SECONDS), role="admin")
         try:
-            async with translated(self.endpoint):
+            async with translated(self.endpoint), self._connection.transaction():
                 migrate.require(await migrate.state(self._connection), self.endpoint.url)
         except BaseException:
             await close(self._connection)

@@ -93,10 +93,11 @@ def require(found: SchemaState, url: str) -> None:
 
 async def check(url: str) -> SchemaState:
     """The state of the database at ``url``. Raises SourceUnavailable, ConfigError."""
-    endpoint = Endpoint(url)
+    # As through a pooler, whether or not there is one: nothing here gains from prepared statements.
+    endpoint = Endpoint(url, pooled=True)
     connection = await connect(endpoint, role="migrate")
     try:
-        async with translated(endpoint):
+        async with translated(endpoint), connection.transaction():
             return await state(connection)
     finally:
         await close(connection)
@@ -107,11 +108,12 @@ async def migrate(url: str) -> SchemaState:
 
     Raises SchemaError when the database is ahead of this release, SourceUnavailable, ConfigError.
     """
-    endpoint = Endpoint(url, timeout=60)
+    endpoint = Endpoint(url, pooled=True, timeout=60)
     connection = await connect(endpoint, role="migrate")
     try:
         async with translated(endpoint):
-            before = await state(connection)
+            async with connection.transaction():
+                before = await state(connection)
             if before.unknown:
                 require(before, url)
             while await _apply_next(connection):
