@@ -12,7 +12,7 @@ from workerpool.cli.target import json_option
 @json_option
 @click.pass_context
 def completion(context: click.Context, *, shell: str, as_json: bool) -> None:
-    r"""Print the completion script of a shell.
+    """Print the completion script of a shell.
 
     \b
     bash  add to ~/.bashrc:  eval "$(workerpool completion bash)"
@@ -20,7 +20,7 @@ def completion(context: click.Context, *, shell: str, as_json: bool) -> None:
     fish  workerpool completion fish > ~/.config/fish/completions/workerpool.fish
 
     Exit codes: 0 printed, 2 unknown shell.
-    """
+    """  # noqa: D301 - click's mark for lines that must stay apart
     kind = get_completion_class(shell)
     assert kind is not None
     script = kind(context.find_root().command, {}, "workerpool", "_WORKERPOOL_COMPLETE").source()

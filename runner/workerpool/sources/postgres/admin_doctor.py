@@ -105,7 +105,10 @@ _Measure = Callable[[Connection], Awaitable[Check]]
 async def _attempt(name: str, endpoint: Endpoint, connection: Connection, measure: _Measure) -> Check:
     try:
         async with translated(endpoint):
-            return await measure(connection)
+            if not endpoint.pooled:
+                return await measure(connection)
+            async with connection.transaction():  # Outside of one a pooler may change the server between two steps.
+                return await measure(connection)
     except (SourceError, ConfigError) as error:
         return Check(name, Level.FAIL, str(error), "see the message; the user may lack a privilege")
 
