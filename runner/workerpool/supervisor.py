@@ -8,6 +8,7 @@ configuration is wrong ends the whole runner: starting it again would say the sa
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -136,7 +137,8 @@ class Supervisor:
         code = await first_of(child.stop(self._settings.grace), self._killing.wait())
         if code is None:
             code = await child.stop(0)
-        if code != 0:
+        # A child that had not come as far as handling the signal held nothing either.
+        if code not in (0, -signal.SIGTERM):
             logger.warning("process %d did not drain (%s)", number, how(code))
             self._exit = self._exit or 1
         return code

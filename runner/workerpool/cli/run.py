@@ -77,7 +77,8 @@ def run(  # noqa: PLR0913 - one parameter per option
     definitions = () if _is_parent(wanted, options) else load(wanted.app)
     if definitions:
         chosen(definitions, wanted)  # A wrong name is told before a database is started.
-    configure(LogSettings("json" if wanted.log_format == "json" else "text", wanted.log_level, log_file))
+    own_file = None if reload else log_file  # The child of a reloading parent writes it.
+    configure(LogSettings("json" if wanted.log_format == "json" else "text", wanted.log_level, own_file))
     with queue_url(url, create=True) as found:
         code = _start(replace(wanted, url=found), definitions, options)
     if code:
