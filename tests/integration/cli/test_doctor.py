@@ -126,6 +126,11 @@ def test_a_user_without_rights_is_told_which_are_missing(
         found, text = level(shell, "privileges")
         assert found == "fail"
         assert "to visitor" in text
+        postgres_server.execute("grant all on all tables in schema workerpool to visitor", name)
+        postgres_server.execute("grant all on all sequences in schema workerpool to visitor", name)
+        assert level(shell, "privileges")[0] == "warn"
+        postgres_server.execute("grant tests to visitor")
+        assert level(shell, "privileges")[0] == "ok"
     finally:
         postgres_server.execute("drop owned by visitor", queue.url.rpartition("/")[2])
         postgres_server.execute("drop role visitor")

@@ -133,10 +133,13 @@ def transactions(oldest: Session | None) -> Check:
     )
 
 
-def privileges(who: str, *, granted: bool) -> Check:
-    """``granted``: all that a runner needs."""
-    if granted:
+def privileges(who: str, owner: str, *, granted: bool, owns: bool) -> Check:
+    """``granted``: all that jobs need. ``owns``: may make and drop history partitions, as ``owner`` may."""
+    if granted and owns:
         return Check("privileges", Level.OK, f"{who} may use the queue's tables")
+    if granted:
+        shown = f"{who} may use the queue's tables, but not make the history's next partition"
+        return Check("privileges", Level.WARN, shown, f"grant {owner} to {who}, or let runners log in as {owner}")
     cure = f"as the owner: grant usage on schema workerpool, and all on all tables and sequences in it, to {who}"
     return Check("privileges", Level.FAIL, f"{who} may not use the queue's tables", cure)
 

@@ -63,7 +63,9 @@ from (select started_at, finished_at from workerpool.history order by id desc li
 PRIVILEGES = """
 select current_user as who, has_schema_privilege('workerpool', 'usage')
        and has_table_privilege('workerpool.job', 'select, insert, update, delete')
-       and has_sequence_privilege('workerpool.job_id', 'usage') as granted
+       and has_sequence_privilege('workerpool.job_id', 'usage') as granted,
+       (select pg_get_userbyid(relowner) from pg_class where oid = 'workerpool.history'::regclass) as owner,
+       (select pg_has_role(relowner, 'usage') from pg_class where oid = 'workerpool.history'::regclass) as owns
 """
 
 
@@ -202,7 +204,7 @@ async def _transactions(connection: Connection) -> Check:
 
 async def _privileges(connection: Connection) -> Check:
     row = await _row(connection, PRIVILEGES)
-    return judge.privileges(row["who"], granted=row["granted"])
+    return judge.privileges(row["who"], row["owner"], granted=row["granted"], owns=row["owns"])
 
 
 async def _autovacuum(connection: Connection) -> Check:
