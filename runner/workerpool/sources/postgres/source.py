@@ -143,18 +143,17 @@ class PostgresSource:
         self._woken.set()
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
-        """Finishes and releases in one transaction; returns the jobs whose lease was lost."""
+        """Finishes and releases; returns the jobs whose lease was lost. Repeating it all after a failure does no harm.
+
+        Two transactions: each locks its rows in the order of their ids, so that two runners never wait for each other.
+        """
         work = batch(settlements)
+        stale: set[int] = set()
         async with self._settles.exchange() as connection:
-            if work.finished and work.released:
-                async with connection.transaction():
-                    stale = await self._finish(connection, work) | await self._release(connection, work.released)
-            elif work.finished:
-                stale = await self._finish(connection, work)
-            elif work.released:
-                stale = await self._release(connection, work.released)
-            else:
-                stale = set()
+            if work.finished:
+                stale |= await self._finish(connection, work)
+            if work.released:
+                stale |= await self._release(connection, work.released)
         self._after(settlements, stale)
         return [it.job for it in settlements if it.job.id in stale] if stale else []
 
