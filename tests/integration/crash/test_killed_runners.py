@@ -25,7 +25,7 @@ def test_nothing_is_lost_when_runners_are_killed_at_random_moments(scene: Scene)
         runner.ready()
     in_flight: list[set[int]] = []
     for moment in sorted(chance.sample(range(500, 2 * JOBS - 2000), KILLS)):
-        until(lambda moment=moment: len(scene.witness) >= moment, 60, lambda: f"work: {len(scene.witness)} events")
+        _until_work_reached(scene, moment)
         victim = until(lambda: next(filter(RunnerProcess.is_ready, runners), None), 30, "a runner is ready")
         boot = victim.boot()
         victim.kill()
@@ -45,6 +45,10 @@ def test_nothing_is_lost_when_runners_are_killed_at_random_moments(scene: Scene)
     assert sum(map(bool, in_flight)) >= KILLS // 2, "hardly a kill hit a runner at work: this proved nothing"
 
 
+def _until_work_reached(scene: Scene, moment: int) -> None:
+    until(lambda: len(scene.witness) >= moment, 60, lambda: f"{moment} events; there are {len(scene.witness)}")
+
+
 def _start(scene: Scene) -> RunnerProcess:
     """Kills may hit the same innocent job again and again; here no job shall be given up for that."""
     return scene.start("quick", lease=2, **{ENV_MAX_CRASHES: "1000"})
@@ -53,7 +57,7 @@ def _start(scene: Scene) -> RunnerProcess:
 @pytest.mark.parametrize("how", ["exit", "kill"])
 def test_a_job_that_kills_its_process_becomes_a_dead_letter_and_its_neighbours_live(scene: Scene, how: str) -> None:
     poison, neighbours = 0, range(1, 31)
-    payloads = [{"n": n} for n in neighbours]
+    payloads: list[dict[str, object]] = [{"n": n} for n in neighbours]
     payloads.insert(3, {"n": poison, "how": how})
     scene.tables.enqueue("deadly", payloads)
     runner = scene.start("deadly", lease=1)

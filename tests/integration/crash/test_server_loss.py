@@ -79,12 +79,11 @@ def _recorded(scene: Scene) -> list[dict[str, int]]:
 
 def test_work_goes_on_while_sessions_are_ended_again_and_again(scene: Scene) -> None:
     chance = random.Random(SEED)
-    with under_load(scene):
+    with under_load(scene) as runners:
         ended = 0
         for _ in range(25):
             work_goes_on(scene)
-            pause = time.monotonic() + chance.uniform(0, 0.2)
-            until(lambda pause=pause: time.monotonic() > pause, 1, "a random moment")
+            throughout(lambda: all(runner.alive for runner in runners), chance.uniform(0, 0.2), "the runners live")
             ended += scene.server.terminate_backends(scene.tables.url.rpartition("/")[2])
         assert ended > 25
     ran_once(scene)
