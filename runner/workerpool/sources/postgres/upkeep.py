@@ -193,6 +193,8 @@ class Upkeep:
             await connection.fetch("select * from workerpool.maintain($1)", self.retention, timeout=300)
         except asyncpg.LockNotAvailableError:
             log.warning("Upkeep put off: somebody holds a lock on workerpool.history for long")
+        except asyncpg.InsufficientPrivilegeError as error:
+            log.warning("Upkeep left to a role that owns the schema: %s", error)
 
     async def _report(self, connection: Connection) -> None:
         with self._counting:
