@@ -87,6 +87,10 @@ class Engine(Protocol):
         """The progress events of a job, oldest first."""
         ...
 
+    async def cancel(self, job_id: int) -> bool:
+        """Takes an unfinished job away; False when there is none of this id."""
+        ...
+
     async def expire(self) -> None:
         """Runs the clean-up that takes out what expired unstarted."""
         ...

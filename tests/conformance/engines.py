@@ -16,6 +16,7 @@ from tests.support.waiting import eventually
 from workerpool.sources.base import Job, JobSource, Publisher
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.source import MemoryPublisher, MemorySource
+from workerpool.sources.postgres.admin import PostgresAdmin
 from workerpool.sources.postgres.connection import Endpoint
 from workerpool.sources.postgres.publisher import PostgresPublisher
 from workerpool.sources.postgres.source import PostgresSource
@@ -67,6 +68,9 @@ class MemoryAdapter:
     async def events(self, job: Job) -> list[Event]:
         found = [it for it in self._engine.events if it.job_id == job.id]
         return [Event(it.attempt, it.state, it.percent, it.data) for it in found]
+
+    async def cancel(self, job_id: int) -> bool:
+        return self._engine.cancel(job_id)
 
     async def expire(self) -> None:
         self._engine.expire()
@@ -150,6 +154,10 @@ class PostgresAdapter:
             "select attempt, state, progress, data from workerpool.event where job_id = $1 order by at", job.id
         )
         return [Event(*row) for row in rows]
+
+    async def cancel(self, job_id: int) -> bool:
+        async with PostgresAdmin(Endpoint(self.url, pooled=self.pooled)) as admin:
+            return (await admin.cancel(job_id)).changed
 
     async def expire(self) -> None:
         await self.admin.fetch("select * from workerpool.maintain(p_every => '0')")

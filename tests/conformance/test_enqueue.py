@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.conformance.engine import Stage
-from workerpool.sources.base import NewJob
+from workerpool.producer import Producer
+from workerpool.sources.base import NewJob, Subscription
 
 
 async def test_one_job_arrives_as_it_was_sent(stage: Stage) -> None:
@@ -128,6 +129,35 @@ async def test_a_large_payload_survives(stage: Stage) -> None:
     payload = f'"{"x" * 1_048_574}"'
     await stage.send("orders", payload)
     assert (await (await stage.consumer()).one()).payload == payload
+
+
+async def test_bulk_enqueueing_keeps_order_and_wakes(stage: Stage) -> None:
+    consumer = await stage.consumer()
+    async with Producer(stage.engine.publisher()) as producer:
+        assert await producer.enqueue_bulk("orders", range(300)) == 300
+    await consumer.source.wait(10)
+    jobs = sorted(await consumer.claim(limit=500), key=lambda job: job.id)
+    assert [job.payload for job in jobs] == [str(n) for n in range(300)]
+    assert {(job.attempts, job.crashes, job.priority, job.expired) for job in jobs} == {(0, 0, 0, False)}
+
+
+async def test_bulk_enqueueing_reaches_every_group(stage: Stage) -> None:
+    groups = [Subscription("orders", "orders@mail"), Subscription("orders", "orders@stock")]
+    await stage.consumer(*groups)
+    async with Producer(stage.engine.publisher()) as producer:
+        await producer.enqueue_bulk("orders", range(5))
+    assert [(await stage.engine.backlog(group.queue)).ready for group in groups] == [5, 5]
+
+
+@pytest.mark.parametrize("delay", [0.0, 60.0], ids=["ready", "delayed"])
+async def test_a_cancelled_job_is_gone_and_its_key_free(stage: Stage, delay: float) -> None:
+    [sent] = await stage.send("orders", NewJob("1", unique_key="k", delay=delay))
+    assert await stage.engine.cancel(sent.id)
+    assert not await stage.engine.cancel(sent.id)
+    reading = await stage.engine.backlog("orders")
+    assert (reading.ready, reading.delayed) == (0, 0)
+    assert [(it.id, it.state) for it in await stage.engine.finished("orders")] == [(sent.id, "cancelled")]
+    assert [it.duplicate for it in await stage.send("orders", NewJob("2", unique_key="k"))] == [False]
 
 
 async def test_the_backlog_counts_ready_delayed_and_in_flight(stage: Stage) -> None:

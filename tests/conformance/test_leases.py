@@ -162,3 +162,18 @@ async def test_a_retry_keeps_the_crashes(stage: Stage) -> None:
     await quick.settle(job, Retry(0, "later"))
     again = await quick.soon()
     assert (again.attempts, again.crashes) == (1, 1)
+
+
+async def test_the_holder_of_a_cancelled_job_is_told_and_settles_nothing(stage: Stage) -> None:
+    [sent] = await stage.send("orders", "1")
+    consumer = await stage.consumer()
+    job = await consumer.soon()
+    assert await stage.engine.cancel(sent.id)
+
+    async def told() -> bool:
+        return {fenced.id for fenced in consumer.fenced} == {job.id}
+
+    await eventually(told, "the news of the cancellation")
+    assert not await consumer.settle(job, Succeeded("1", (Output("invoices", "1"),)))
+    assert [(it.state, it.result) for it in await stage.engine.finished("orders")] == [("cancelled", None)]
+    assert (await stage.engine.backlog("invoices")).ready == 0

@@ -29,7 +29,7 @@ class Owner(Protocol):
         ...
 
     def taken(self, job: Job) -> None:
-        """Another source claimed this job after its lease ran out."""
+        """It is no longer this source's: another one claimed it after its lease ran out, or it was cancelled."""
         ...
 
     def notify(self) -> None:
@@ -137,12 +137,13 @@ class MemoryEngine:
         self.events.append(EventRecord(row.id, row.attempts + 1, state, percent, data, self.clock()))
 
     def cancel(self, job_id: int) -> bool:
-        """Takes an unstarted job out; False when it is finished, in flight or unknown."""
+        """Takes an unfinished job out; a source that holds it is told. False when it is finished or unknown."""
+        now = self.clock()
         for rows in (self._delayed, *self._ready.values()):
-            row = rows.get(job_id)
-            if row is not None and row.token is None:
-                del rows[job_id]
-                self._close(row, "cancelled", self.clock())
+            row = rows.pop(job_id, None)
+            if row is not None:
+                self._close(row, "cancelled", now)
+                self._tell_holder(row, now)
                 return True
         return False
 
@@ -225,14 +226,16 @@ class MemoryEngine:
         heapq.heappush(self._heaps.setdefault(row.queue, []), row.order)
 
     def _lease(self, row: Row, token: Token, now: float, lease: float) -> Job:
-        if row.token is not None:
-            former = self._owners.get(row.token.boot)
-            if former is not None:
-                former.taken(row.claimed(now))
-            if row.crashes == 0 or row.marked:
-                row.crashes += 1
+        self._tell_holder(row, now)
+        if row.token is not None and (row.crashes == 0 or row.marked):
+            row.crashes += 1
         row.token, row.lease_until, row.marked = token, now + lease, False
         return row.claimed(now)
+
+    def _tell_holder(self, row: Row, now: float) -> None:
+        holder = self._owners.get(row.token.boot) if row.token is not None else None
+        if holder is not None:
+            holder.taken(row.claimed(now))
 
     def _tidy(self, now: float) -> None:
         """Moves due jobs to their queues, renews what its owner still holds, offers again what nobody renewed."""
