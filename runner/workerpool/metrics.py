@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from workerpool.outcome import DeadLetter, Expired, Interrupted, Outcome, Retry, Stale, Succeeded
+from workerpool.outcome import Completed, DeadLetter, Expired, Interrupted, Outcome, Retry, Stale, Succeeded
 
 
 class Status(StrEnum):
@@ -32,6 +32,7 @@ STATUS_OF: Final[dict[type[Outcome], Status]] = {
     Expired: Status.EXPIRED,
     Interrupted: Status.INTERRUPTED,
     Stale: Status.STALE,
+    Completed: Status.COMPLETED,
 }
 """The status that an outcome counts under."""
 

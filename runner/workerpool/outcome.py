@@ -60,10 +60,15 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The lease was lost, or the handler settled the job itself in its own transaction: there is nothing to settle."""
+    """The lease was lost: there is nothing to settle."""
 
 
-Outcome = Succeeded | Retry | DeadLetter | Expired | Interrupted | Stale
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """The handler completed the job in its own transaction: there is nothing left to settle."""
+
+
+Outcome = Succeeded | Retry | DeadLetter | Expired | Interrupted | Stale | Completed
 
 SUCCEEDED = Succeeded()
 """The commonest outcome, shared: nothing to keep and nothing to publish."""

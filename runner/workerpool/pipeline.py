@@ -17,7 +17,7 @@ from workerpool.definition import WorkerDefinition
 from workerpool.errors import TerminalError
 from workerpool.handlers import Call, Handlers
 from workerpool.logs import FIELDS
-from workerpool.outcome import SUCCEEDED, DeadReason, Outcome, Output, Stale, Succeeded
+from workerpool.outcome import SUCCEEDED, Completed, DeadReason, Outcome, Output, Succeeded
 from workerpool.schemas import Decode, Encode, decoder, encoder
 from workerpool.signatures import shape_of
 from workerpool.sources.base import Job
@@ -179,7 +179,7 @@ async def _attempt(stages: Stages, job: Job, slot: Slot, payload: object, contex
     if context.failure is not None:
         return await stages.verdicts.dead(job, slot, payload, TerminalError(context.failure), DeadReason.TERMINAL)
     if context.settled:
-        return Stale()
+        return Completed()
     result = context.result if result is None else result
     if result is None and stages.keeps_nothing:
         return SUCCEEDED

@@ -3,7 +3,18 @@
 import pytest
 
 from tests.conformance.engine import WORKER, Dead, Finished, Stage
-from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Outcome, Output, Retry, Stale, Succeeded
+from workerpool.outcome import (
+    Completed,
+    DeadLetter,
+    DeadReason,
+    Expired,
+    Interrupted,
+    Outcome,
+    Output,
+    Retry,
+    Stale,
+    Succeeded,
+)
 from workerpool.sources.base import NewJob, Settlement
 
 
@@ -155,11 +166,12 @@ async def test_outputs_appear_with_the_finish(stage: Stage) -> None:
     assert [it.payload for it in await consumer.claim("parcels")] == ['"b"']
 
 
-async def test_a_job_that_settled_itself_is_left_alone(stage: Stage) -> None:
+@pytest.mark.parametrize("outcome", [Stale(), Completed()], ids=lambda it: type(it).__name__)
+async def test_a_job_that_is_lost_or_completed_itself_is_left_alone(stage: Stage, outcome: Outcome) -> None:
     await stage.send("orders", "1")
     consumer = await stage.consumer()
     job = await consumer.one()
-    assert await consumer.settle(job, Stale())
+    assert await consumer.settle(job, outcome)
     assert await stage.engine.finished("orders") == []
     assert (await stage.engine.backlog("orders")).in_flight == 1
 

@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, LeaseLost, RetryableError
 from workerpool.handlers import Handlers
-from workerpool.outcome import Outcome, Retry, Stale
+from workerpool.outcome import Completed, Outcome, Retry, Stale
 from workerpool.pipeline import Services, compile_pipeline
 from workerpool.producer import Producer
 from workerpool.registry import REGISTRY
@@ -129,7 +129,7 @@ async def test_the_end_of_a_job_commits_with_the_handlers_writes(
         return "not used"
 
     job, outcome, consumer = await run(stage, handlers, book)
-    assert isinstance(outcome, Stale)
+    assert isinstance(outcome, Completed)
     assert await consumer.settle(job, outcome)
     [line] = await stage.engine.finished("orders")
     assert (line.state, line.result) == ("completed", '{"booked":"☃"}')
@@ -207,7 +207,7 @@ async def test_a_sync_handler_completes_in_its_thread(
             ctx.blocking.complete_on(connection, {"booked": 1})
 
     _, outcome, _ = await run(stage, handlers, book)
-    assert isinstance(outcome, Stale)
+    assert isinstance(outcome, Completed)
     assert [it.result for it in await stage.engine.finished("orders")] == ['{"booked":1}']
     assert await admin.fetchval("select count(*) from booking") == 1
 

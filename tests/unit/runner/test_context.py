@@ -13,7 +13,7 @@ from tests.unit.runner.jobs import Bench, bench, dead
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError
 from workerpool.logs import FIELDS
-from workerpool.outcome import SUCCEEDED, DeadReason, Retry, Stale, Succeeded
+from workerpool.outcome import SUCCEEDED, Completed, DeadReason, Retry, Stale, Succeeded
 from workerpool.registry import REGISTRY
 from workerpool.sources.base import Job
 from workerpool.worker import worker
@@ -130,7 +130,7 @@ async def test_a_job_settled_in_the_handlers_own_transaction_is_not_settled_agai
         return "already stored"
 
     async with bench(handle) as run:
-        assert await run() == Stale()
+        assert await run() == Completed()
 
 
 @pytest.mark.parametrize(

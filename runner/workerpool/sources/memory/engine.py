@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from workerpool.outcome import DeadLetter, Expired, Interrupted, Output, Retry, Stale, Succeeded
+from workerpool.outcome import Completed, DeadLetter, Interrupted, Output, Retry, Stale, Succeeded
 from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
 from workerpool.sources.memory.records import DeadRecord, EventRecord, FinishedRecord, MessageRecord, Row, Token
 from workerpool_contract.backlog import Backlog
@@ -107,7 +107,7 @@ class MemoryEngine:
         """Carries out outcomes; returns the jobs whose lease was lost, for which nothing was changed."""
         now, stale = self.clock(), []
         for it in settlements:
-            if isinstance(it.outcome, Stale):
+            if isinstance(it.outcome, Stale | Completed):
                 continue
             row = self.held(boot, it.job)
             if row is None:
@@ -269,7 +269,7 @@ class MemoryEngine:
                 self._bury(row, outcome, settlement.worker, now)
                 self._close(row, "dead", now, error=outcome.error)
                 self._publish(outcome.outputs)
-            case Expired() | Stale():
+            case _:
                 self._close(row, "expired", now)
 
     def _again(self, row: Row, due: float, error: str) -> None:

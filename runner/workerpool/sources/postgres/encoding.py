@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from workerpool.outcome import SUCCEEDED, DeadLetter, Expired, Interrupted, Retry, Stale, Succeeded
+from workerpool.outcome import SUCCEEDED, Completed, DeadLetter, Expired, Interrupted, Retry, Stale, Succeeded
 from workerpool.sources.base import Job, Settlement
+
+NOT_FINISHED = frozenset({Interrupted, Stale, Completed})
+"""Outcomes that finish nothing here: handed back, lost, or finished by the handler itself."""
 
 
 class Handle(NamedTuple):
@@ -60,7 +63,7 @@ def batch(settlements: Sequence[Settlement]) -> Batch:
     """Sorts settlements by id and splits them into finished and handed back."""
     ordered = sorted(settlements, key=_by_id)
     released = [job for job, outcome, _, _ in ordered if type(outcome) is Interrupted]
-    finished = [it for it in ordered if type(it[1]) is not Interrupted and type(it[1]) is not Stale]
+    finished = [it for it in ordered if type(it[1]) not in NOT_FINISHED]
     plain = all(it[1] is SUCCEEDED for it in finished)
     return Batch(
         [it[0] for it in finished],
