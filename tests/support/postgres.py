@@ -135,16 +135,35 @@ def throw_away(binaries: Path | None = None, settings: Mapping[str, str] = FAST)
     server = Server(binaries or find_binaries(), home, free_port(), settings)
     try:
         server._run("initdb", "-D", server.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        server.start()
-        try:
+        with _guarded(server):
+            server.start()
             server.execute(f"create database {TEMPLATE}")
             migrate_database(server.url(TEMPLATE))
             yield server
-        finally:
-            if (server.data / "postmaster.pid").exists():
-                server.stop("immediate")
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def _guarded(server: Server) -> Iterator[None]:
+    """Stops the server at the end of the block, or when this process dies: either ends the input of the guard."""
+    owner = _owner()
+    script = 'cat; [ ! -f "$1/postmaster.pid" ] || "$0" stop -s -w -m immediate -D "$1"; rm -rf "$2"'
+    guard = subprocess.Popen(
+        ["sh", "-c", script, server.binaries / "pg_ctl", server.data, server.home],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        user=owner,
+        group=pwd.getpwnam(owner).pw_gid if owner else None,
+        extra_groups=[] if owner else None,
+        start_new_session=True,
+    )
+    try:
+        yield
+    finally:
+        guard.communicate()
 
 
 def migrate_database(url: str) -> None:
