@@ -13,20 +13,15 @@ import os
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
-import platformdirs
 import psutil
 
 from workerpool.cluster import Cluster, LocalDatabaseError, open_cluster
 
-__all__ = ["LocalDatabaseError", "LocalPostgres", "default_state_dir"]
-
-ROOT_STATE: Final = Path("/var/lib/workerpool")
-"""Root's own home is closed to the user that Postgres runs as."""
+__all__ = ["LocalDatabaseError", "LocalPostgres"]
 
 CLOCK_SLACK: Final = 5.0
 
@@ -34,19 +29,6 @@ Holders = dict[str, tuple[int, float]]
 """Name of a holder to its process: id, and start time in seconds since the epoch."""
 
 Migrate = Callable[[str], Coroutine[Any, Any, object]]
-
-
-def default_state_dir(project_dir: Path, override: str | None = None) -> Path:
-    """The folder that keeps the state of the project in ``project_dir``: ``override`` as it is, else one per project.
-
-    Its name holds the project's own and a digest of its path, so that two checkouts don't share a queue.
-    """
-    if override:
-        return Path(override).expanduser().absolute()
-    project = project_dir.resolve()
-    digest = sha256(os.fsencode(project)).hexdigest()[:8]
-    base = ROOT_STATE if os.geteuid() == 0 else platformdirs.user_state_path("workerpool", appauthor=False)
-    return base / f"{project.name or 'root'}-{digest}"
 
 
 class LocalPostgres:

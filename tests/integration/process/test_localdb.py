@@ -17,7 +17,7 @@ import pytest
 
 from workerpool import cluster as cluster_module
 from workerpool.cluster import SOCKET_LIMIT, open_cluster, socket_dir
-from workerpool.localdb import LocalDatabaseError, LocalPostgres, default_state_dir
+from workerpool.localdb import LocalDatabaseError, LocalPostgres
 
 
 async def _no_migrations(url: str) -> None:
@@ -207,11 +207,3 @@ def test_a_server_that_fails_to_start_shows_the_end_of_its_log(start: Start, sta
     with pytest.raises(LocalDatabaseError, match="no_such_setting") as caught:
         start(state_dir)
     assert "WORKERPOOL_URL" in str(caught.value)
-
-
-def test_state_is_kept_per_project_unless_the_variable_names_a_folder(tmp_path: Path) -> None:
-    one, two = tmp_path / "a" / "shop", tmp_path / "b" / "shop"
-    assert default_state_dir(one).name.startswith("shop-")
-    assert default_state_dir(one) == default_state_dir(one)
-    assert default_state_dir(one) != default_state_dir(two)
-    assert default_state_dir(one, str(tmp_path / "here")) == tmp_path / "here"

@@ -5,8 +5,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from workerpool.localdb import default_state_dir
-from workerpool_contract.localdb import state_dir
+from workerpool_contract.localdb import ROOT_STATE, state_dir
 
 
 def test_one_folder_per_project_and_the_same_from_everywhere(tmp_path: Path) -> None:
@@ -19,13 +18,12 @@ def test_one_folder_per_project_and_the_same_from_everywhere(tmp_path: Path) -> 
     assert found == state_dir(here / "x" / "..", user_state, root=False)
 
 
-@pytest.mark.parametrize("override", [None, "/srv/state", "~/state"])
-def test_up_and_the_embedded_database_agree(
-    tmp_path: Path, override: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    user_state = platformdirs.user_state_path("workerpool", appauthor=False)
-    for user in (0, 1000):
-        monkeypatch.setattr("os.geteuid", lambda user=user: user)
-        assert state_dir(tmp_path, user_state, root=user == 0, override=override) == default_state_dir(
-            tmp_path, override
-        )
+@pytest.mark.parametrize(
+    ("override", "folder"), [("/srv/state", Path("/srv/state")), ("~/state", Path.home() / "state")]
+)
+def test_an_override_is_taken_as_it_is(tmp_path: Path, override: str, folder: Path) -> None:
+    assert state_dir(tmp_path, tmp_path, root=False, override=override) == folder
+
+
+def test_the_superuser_keeps_state_where_the_server_may_read_it(tmp_path: Path) -> None:
+    assert state_dir(tmp_path, tmp_path, root=True).parent == ROOT_STATE
