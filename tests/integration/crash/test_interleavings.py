@@ -255,6 +255,7 @@ class Interleavings(RuleBasedStateMachine):
                 known.place = "hot"
 
 
+@pytest.mark.timeout(600)  # a failure takes minutes to be cut down to its shortest example
 def test_any_interleaving_of_sources_ends_each_job_once(bench: Bench) -> None:
     run_state_machine_as_test(
         lambda: Interleavings(bench),  # type: ignore[arg-type]  # documented: a callable that makes the machine
