@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from workerpool.errors import SourceError
+from workerpool.errors import ConfigError, SourceError
 from workerpool.lanes import Lane
 from workerpool.sources.base import Job, JobSource
 
@@ -64,7 +64,8 @@ class Dispatcher:
                 continue
             try:
                 jobs = await self._claim(wants)
-            except SourceError as error:
+            # ConfigError: a password or a database that was there at the start may come back as it went.
+            except (SourceError, ConfigError) as error:
                 trouble = await self._back_off(trouble, error)
                 continue
             trouble = 0.0
@@ -102,7 +103,7 @@ class Dispatcher:
         except TimeoutError:
             return
 
-    async def _back_off(self, trouble: float, error: SourceError) -> float:
+    async def _back_off(self, trouble: float, error: Exception) -> float:
         if not trouble:
             log.warning("Claiming paused: %s", error)
         trouble = min(2.0, trouble * 2 or 0.1)

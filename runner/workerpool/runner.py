@@ -212,7 +212,8 @@ class Runner:
         dispatcher.drain()
         for lane in self._lanes:
             lane.close()
-        await claiming
+        # A failure of its own is raised at the end: the outcomes come first.
+        await asyncio.wait({claiming})
         busy = sum(lane.busy for lane in self._lanes)
         seconds = self.settings.effective_drain_timeout
         if busy:

@@ -10,7 +10,7 @@ from tests.support.waiting import DEADLINE
 from tests.unit.runner.stand import QUEUE, Gate, Handler, Stand, a_stand
 from workerpool import dispatch as module
 from workerpool.dispatch import FIRST_POLL, Dispatcher
-from workerpool.errors import SourceUnavailable
+from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.lanes import Slot
 from workerpool.outcome import SUCCEEDED, Outcome
 from workerpool.sources.base import Job, NewJob
@@ -27,15 +27,14 @@ class Watched(MemorySource):
         self.pauses: list[float] = []
         self.enough = asyncio.Event()
         self.sleepy = False
-        self.failures = 0
+        self.failures: list[Exception] = []
         self.gate: asyncio.Event | None = None
         self.claiming = asyncio.Event()
 
     async def claim(self, wants: Mapping[str, int]) -> list[Job]:
         self.wants.append(dict(wants))
         if self.failures:
-            self.failures -= 1
-            raise SourceUnavailable("away")
+            raise self.failures.pop()
         self.claiming.set()
         jobs = await super().claim(wants)
         if self.gate is not None:
@@ -137,9 +136,10 @@ async def test_work_makes_the_polling_quick_again() -> None:
         assert source.pauses[15] == FIRST_POLL
 
 
-async def test_a_server_that_is_away_is_asked_again() -> None:
+@pytest.mark.parametrize("error", [SourceUnavailable("away"), ConfigError("the password was changed")])
+async def test_a_server_that_gives_no_jobs_is_asked_again(error: Exception) -> None:
     def broken(source: Watched) -> None:
-        source.failures = 7
+        source.failures = [error] * 7
 
     async with dispatching(immediate, prepare=broken) as (_, stand, _source):
         stand.engine.enqueue(QUEUE, [NewJob("1")])

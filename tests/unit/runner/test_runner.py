@@ -1,7 +1,7 @@
 """A runner process from start to the end of its drain, on an in-memory source."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,13 @@ class Server(MemorySource):
     def __init__(self, engine: MemoryEngine) -> None:
         super().__init__(engine)
         self.away = False
+        self.broken: Exception | None = None
         self.log: list[str] = []
+
+    async def claim(self, wants: Mapping[str, int]) -> list[Job]:
+        if self.broken is not None:
+            raise self.broken
+        return await super().claim(wants)
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
         self.log.append("open")
@@ -240,6 +246,32 @@ async def test_outcomes_survive_a_server_that_is_away_during_the_drain(stage_of:
         await eventually(refused, "a second try of the settlement")
         stage.source.away = False
         await stage.ended()
+        assert [it.result for it in stage.engine.history] == ['"kept"']
+
+
+async def test_outcomes_survive_a_claim_that_fails_for_good(stage_of: StageOf) -> None:
+    hold = Hold()
+
+    @worker(topic="orders")
+    async def slow(order: int) -> str:
+        await hold()
+        return "kept"
+
+    async with stage_of(slow) as stage:
+        await stage.start()
+        stage.enqueue("1")
+        await hold.inside.wait()
+        stage.source.broken = RuntimeError("odd")
+        stage.source.wake()
+
+        async def draining() -> bool:
+            return stage.runner.status().draining
+
+        await eventually(draining, "the drain")
+        hold.go.set()
+        with pytest.raises(RuntimeError, match="odd"):
+            await stage.ended()
+        stage.task = None
         assert [it.result for it in stage.engine.history] == ['"kept"']
 
 
