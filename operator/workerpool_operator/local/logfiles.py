@@ -1,5 +1,7 @@
-"""Log files of runner processes: opening, following, and the last words of one that ended."""
+"""Log files of runner processes: opening, rotating, following, and the last words of one that ended."""
 
+import os
+import shutil
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,8 +14,19 @@ def open_log(path: Path) -> BinaryIO:
     """Opens ``path`` for appending; a file over 10 MiB first moves to ``path``.1. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists() and path.stat().st_size > ROTATE_AT:
-        path.replace(path.with_name(f"{path.name}.1"))
+        path.replace(_older(path))
     return path.open("ab")
+
+
+def rotate(path: Path, limit: int = ROTATE_AT) -> None:
+    """Moves what a running process has written to ``path``.1 once it is over ``limit`` bytes.
+
+    The process keeps its open file, so the text is copied and the file cut to nothing: it appends from there. A line
+    written in between is lost. No file is no error; raises OSError when the disk is full.
+    """
+    if path.exists() and path.stat().st_size > limit:
+        shutil.copyfile(path, _older(path))
+        os.truncate(path, 0)
 
 
 def last_line(path: Path) -> str:
@@ -40,12 +53,27 @@ class LogFollower:
         lines: list[str] = []
         for path in sorted(self._folder.glob("*.log")):
             start = self._offsets.get(path, 0)
+            rest = b""
             with path.open("rb") as log:
                 if log.seek(0, 2) < start:
-                    start = 0
+                    rest, start = _from(_older(path), start), 0
                 log.seek(start)
                 text = log.read()
             end = text.rfind(b"\n") + 1
             self._offsets[path] = start + end
-            lines += [f"{path.stem} | {line}" for line in text[:end].decode(errors="replace").splitlines()]
+            whole = rest + text[:end]
+            lines += [f"{path.stem} | {line}" for line in whole.decode(errors="replace").splitlines()]
         return lines
+
+
+def _older(path: Path) -> Path:
+    return path.with_name(f"{path.name}.1")
+
+
+def _from(path: Path, start: int) -> bytes:
+    try:
+        with path.open("rb") as log:
+            log.seek(start)
+            return log.read()
+    except OSError:
+        return b""

@@ -27,8 +27,8 @@ class Surroundings:
     """
 
     logs: Path
-    environ: Mapping[str, str]
-    base: RunnerSettings
+    environ: Mapping[str, str] = field(repr=False)
+    base: RunnerSettings = field(repr=False)
     urls: Mapping[str, str] = field(repr=False)
     command: tuple[str, ...] = RUNNER
 

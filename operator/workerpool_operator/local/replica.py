@@ -12,12 +12,12 @@ import socket
 import sys
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from workerpool_contract.environment import RunnerSettings, to_environment
 from workerpool_operator.local import health, rules
-from workerpool_operator.local.logfiles import last_line, open_log
+from workerpool_operator.local.logfiles import last_line, open_log, rotate
 from workerpool_operator.platform import ReplicaState, ReplicaView
 
 LAUNCHER = Path(__file__).with_name("launch.py")
@@ -34,7 +34,7 @@ class Plan:
     name: str
     command: tuple[str, ...]
     settings: RunnerSettings
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     log: Path
     silence: float = 30.0
     startup: float = 60.0
@@ -84,8 +84,10 @@ class Replica:
         return self._task is not None and self._task.done()
 
     async def look(self) -> ReplicaView:
-        """Asks the runner how it is, kills it when it was silent for too long, and returns the view."""
+        """Asks how the runner is, kills it when it was silent for too long, keeps its log short, returns the view."""
         if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(OSError):
+                rotate(self._plan.log)
             found = await health.fetch(self._port)
             if found is not None and found.live:
                 self._answered = self._steady()

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from workerpool_contract.backlog import Backlog
 from workerpool_operator.reconciler import PoolView
 
+# A pool may run for months: past this many points, neighbours are merged two by two.
+MOST_POINTS = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Point:
@@ -18,17 +21,19 @@ class Point:
 
 @dataclass(slots=True)
 class Timeline:
-    """The past of one pool. Unknown readings repeat the last known backlog."""
+    """The past of one pool, in 2000 points at most. Unknown readings repeat the last known backlog."""
 
     points: list[Point] = field(default_factory=list)
     first: Backlog | None = None
     last: Backlog | None = None
 
     def add(self, at: float, view: PoolView) -> None:
-        """Adds one look."""
+        """Adds one look, ``at`` seconds after the start; merging older points keeps their peaks."""
         if isinstance(view.reading, Backlog):
             self.first = self.first or view.reading
             self.last = view.reading
+        if len(self.points) >= MOST_POINTS:
+            self.points = sampled(self.points, MOST_POINTS // 2)
         work = self.last.work if self.last else 0
         self.points.append(Point(at, work, len(view.state.replicas)))
 

@@ -16,7 +16,7 @@ import psutil
 from tests.support.waiting import eventually
 from workerpool_contract.environment import RunnerSettings
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.local.logfiles import LogFollower
+from workerpool_operator.local.logfiles import ROTATE_AT, LogFollower, rotate
 from workerpool_operator.local.processes import LocalPlatform, Surroundings
 from workerpool_operator.local.replica import Plan, Replica
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
@@ -221,3 +221,27 @@ def test_log_follower_gives_new_complete_lines(tmp_path: Path) -> None:
     assert follower.poll() == ["a | two", "b | three"]
     (tmp_path / "a.log").write_text("new\n")
     assert follower.poll() == ["a | new"]
+
+
+def test_a_log_is_rotated_under_its_writer_and_followed_across(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    follower = LogFollower(tmp_path)
+    with path.open("ab", buffering=0) as log:
+        log.write(b"the first\n")
+        rotate(path, limit=100)
+        assert follower.poll() == ["a | the first"]
+        log.write(b"x" * 200 + b"\n")
+        rotate(path, limit=100)
+        log.write(b"new\n")
+    assert path.read_bytes() == b"new\n"
+    assert follower.poll() == ["a | " + "x" * 200, "a | new"]
+
+
+async def test_the_log_of_a_running_replica_stays_small(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.scale(1)
+        path = tmp_path / "logs" / "p-1.log"
+        with path.open("ab") as log:
+            log.truncate(ROTATE_AT + 1)
+        await it.platform.observe(it.pool)
+        assert path.stat().st_size < ROTATE_AT

@@ -7,8 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from workerpool_contract.backlog import Backlog
+from workerpool_contract.status import WorkerPoolStatus
 from workerpool_operator.chart import HEIGHT, WIDTH, Series, nice_top, sparkline, svg, text_plot
-from workerpool_operator.up.timeline import Point, sampled
+from workerpool_operator.observe import Rates
+from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
+from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.timeline import MOST_POINTS, Point, Timeline, sampled
 
 
 def test_sparkline_shows_the_newest_values_against_their_highest() -> None:
@@ -46,3 +51,18 @@ def test_sampling_keeps_the_peaks(values: list[int], count: int) -> None:
     assert len(found) <= count
     assert max(point.backlog for point in found) == max(values)
     assert found[-1].at == points[-1].at
+
+
+def test_a_timeline_stays_small_and_keeps_its_peak() -> None:
+    timeline, quiet, busy = Timeline(), view(1), view(7)
+    for index in range(3 * MOST_POINTS):
+        timeline.add(index / 2, busy if index == 5 else quiet)
+    assert len(timeline.points) <= MOST_POINTS
+    assert timeline.peak == 7
+    assert timeline.points[-1].at == (3 * MOST_POINTS - 1) / 2
+
+
+def view(replicas: int) -> PoolView:
+    """A pool with so many replicas and an empty queue."""
+    state = PoolState(tuple(ReplicaView(f"p-{n}", ReplicaState.READY) for n in range(replicas)))
+    return PoolView("p", "q", state, Backlog(0), WorkerPoolStatus(), Rates())
