@@ -7,11 +7,11 @@ Precedence: a WORKERPOOL_ variable, then the older names listed beside it (first
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 from workerpool_contract import names
 from workerpool_contract.model import DAY_SECONDS
-from workerpool_contract.spec import Backoff, PostgresMode, WorkerPoolSpec
+from workerpool_contract.spec import DRAIN_MARGIN_SECONDS, Backoff, PostgresMode, WorkerPoolSpec
 from workerpool_contract.variables import Alias, SettingsError, Variable, choice, integer, plain, seconds, words, write
 
 MILLI = 0.001
@@ -36,7 +36,7 @@ class RunnerSettings:
     ``url`` may hold a password: never log it as it is.
     """
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     app: str | None = None
     workers: tuple[str, ...] = ()
     pool: str | None = None
@@ -52,6 +52,7 @@ class RunnerSettings:
     retry_max_delay: float | None = None
     poll_interval: float | None = None
     lease: float = 30.0
+    history_retention: float = float(WEEK)
     max_crashes: int = 3
     max_payload: int = 1_048_576
     postgres_mode: str = PostgresMode.DIRECT.value
@@ -59,13 +60,14 @@ class RunnerSettings:
     probe_port: int = names.PROBE_PORT
     log_format: str = "text"
     log_level: str = "info"
+    log_file: str | None = None
     temp_dir: str | None = None
     state_dir: str | None = None
 
     @property
     def effective_drain_timeout(self) -> float:
-        """Seconds that running jobs get to finish when the runner is told to stop."""
-        return self.job_timeout if self.drain_timeout is None else self.drain_timeout
+        """Seconds that running jobs get to finish when the runner is told to stop: unset, the job timeout plus 15."""
+        return self.job_timeout + DRAIN_MARGIN_SECONDS if self.drain_timeout is None else self.drain_timeout
 
 
 VARIABLES: tuple[Variable, ...] = (
@@ -94,6 +96,7 @@ VARIABLES: tuple[Variable, ...] = (
     ),
     Variable(names.ENV_POLL_INTERVAL, "poll_interval", seconds(MILLI, 3600), (Alias("WORKER_POLL_INTERVAL_SECS"),)),
     Variable(names.ENV_LEASE, "lease", seconds(1, DAY_SECONDS)),
+    Variable(names.ENV_HISTORY_RETENTION, "history_retention", seconds(60, 10 * 366 * DAY_SECONDS)),
     Variable(names.ENV_MAX_CRASHES, "max_crashes", integer(1, 1000)),
     Variable(names.ENV_MAX_PAYLOAD, "max_payload", integer(1, 1 << 30)),
     Variable(names.ENV_POSTGRES_MODE, "postgres_mode", choice(*(m.value for m in PostgresMode))),
@@ -101,6 +104,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(names.ENV_PROBE_PORT, "probe_port", integer(0, 65_535), (Alias("WORKER_HEALTH_PORT"),)),
     Variable(names.ENV_LOG_FORMAT, "log_format", choice("text", "json"), (Alias("LOG_FORMAT"),)),
     Variable(names.ENV_LOG_LEVEL, "log_level", choice("debug", "info", "warning", "error")),
+    Variable(names.ENV_LOG_FILE, "log_file", plain),
     Variable(names.ENV_TEMP_DIR, "temp_dir", plain, (Alias("TEMP_DIR"),)),
     Variable(names.ENV_STATE_DIR, "state_dir", plain),
 )
@@ -109,12 +113,12 @@ VARIABLES: tuple[Variable, ...] = (
 def from_environment(environ: Mapping[str, str]) -> RunnerSettings:
     """The settings that ``environ`` describes; raises SettingsError for the first variable that can't be used."""
     found = {variable.field: variable.read(environ) for variable in VARIABLES}
-    return RunnerSettings(**{field: value for field, value in found.items() if value is not None})
+    return RunnerSettings(**{name: value for name, value in found.items() if value is not None})
 
 
 def to_environment(settings: RunnerSettings) -> dict[str, str]:
     """The variables that make a runner read exactly ``settings``; defaults are left out."""
-    defaults = {field.name: field.default for field in fields(RunnerSettings)}
+    defaults = {it.name: it.default for it in fields(RunnerSettings)}
     return {
         variable.name: write(value)
         for variable in VARIABLES
@@ -125,7 +129,8 @@ def to_environment(settings: RunnerSettings) -> dict[str, str]:
 def settings_of(pool: str, spec: WorkerPoolSpec, url: str, base: RunnerSettings | None = None) -> RunnerSettings:
     """The settings that every replica of ``pool`` shares; a platform replaces what differs per replica or machine.
 
-    ``base`` fills in what a spec has no word for (lease, log format, limits); the spec's own fields always win.
+    ``base`` fills in what a spec has no word for (lease, log format, limits); the spec's own fields always win. Its
+    log file is left out: replicas can't share one.
     """
     postgres = spec.source.postgres
     retry, worker = spec.retry, spec.worker
@@ -146,6 +151,7 @@ def settings_of(pool: str, spec: WorkerPoolSpec, url: str, base: RunnerSettings 
         retry_max_delay=_as_float(retry.max_delay_seconds),
         postgres_mode=(postgres.mode if postgres else PostgresMode.DIRECT).value,
         probe_port=spec.probes.port,
+        log_file=None,
     )
 
 

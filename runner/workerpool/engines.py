@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ EXAMPLE = "postgresql://user:password@host:5432/database"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceOptions:
-    """What a source must know of its runner. ``lease`` in seconds; ``clock`` in monotonic seconds."""
+    """What a source must know of its runner. ``lease`` and ``retention`` in seconds; ``clock`` in monotonic seconds."""
 
     url: str
     boot: "UUID"
@@ -28,6 +29,7 @@ class SourceOptions:
     version: str
     slots: int
     lease: float
+    retention: float
     pooled: bool
     clock: Callable[[], float]
 
@@ -44,6 +46,7 @@ def open_source(options: SourceOptions) -> "JobSource":
         identity=Identity(options.boot, options.name, options.host, options.pid, options.version),
         lease=Lease(options.lease, options.clock),
         slots=options.slots,
+        retention=timedelta(seconds=options.retention),
     )
 
 

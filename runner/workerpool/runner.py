@@ -321,6 +321,7 @@ class Runner:
                 version=version("workerpool"),
                 slots=slots,
                 lease=self.settings.lease,
+                retention=self.settings.history_retention,
                 pooled=self._pooled,
                 clock=self.clock,
             )

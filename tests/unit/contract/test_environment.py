@@ -10,6 +10,7 @@ from workerpool_contract.environment import (
     from_environment,
     settings_of,
     to_environment,
+    without_settings,
 )
 from workerpool_contract.spec import Backoff, WorkerPoolSpec
 
@@ -33,6 +34,7 @@ settings = st.builds(
     retry_max_delay=st.none() | durations,
     poll_interval=st.none() | st.floats(0.001, 3600),
     lease=st.floats(1, 86_400),
+    history_retention=st.floats(60, 86_400),
     max_crashes=st.integers(1, 1000),
     max_payload=st.integers(1, 1 << 30),
     postgres_mode=st.sampled_from(["Direct", "Pooled"]),
@@ -40,6 +42,7 @@ settings = st.builds(
     probe_port=st.integers(0, 65_535),
     log_format=st.sampled_from(["text", "json"]),
     log_level=st.sampled_from(["debug", "info", "warning", "error"]),
+    log_file=st.none() | text,
     temp_dir=st.none() | text,
     state_dir=st.none() | text,
 )
@@ -72,6 +75,7 @@ def test_every_field_has_a_variable_and_a_strategy() -> None:
         retry_max_delay=1.0,
         poll_interval=1.0,
         lease=1.0,
+        history_retention=61.0,
         max_crashes=1,
         max_payload=1,
         postgres_mode="Pooled",
@@ -79,6 +83,7 @@ def test_every_field_has_a_variable_and_a_strategy() -> None:
         probe_port=1,
         log_format="json",
         log_level="debug",
+        log_file="f",
         temp_dir="t",
         state_dir="s",
     )
@@ -116,6 +121,21 @@ def test_a_spec_becomes_settings() -> None:
         retry_initial_delay=2.0,
         postgres_mode="Pooled",
     )
+
+
+def test_replicas_share_no_log_file() -> None:
+    """Neither the variable nor the base settings carry it to the runners of a pool."""
+    base = from_environment({"WORKERPOOL_LOG_FILE": "all.log"})
+    spec = WorkerPoolSpec.model_validate({"source": {"postgres": {"queue": "q"}}, "worker": {"app": "a"}})
+    assert settings_of("p", spec, "u", base).log_file is None
+    assert without_settings({"WORKERPOOL_LOG_FILE": "all.log", "HOME": "/home/a"}) == {"HOME": "/home/a"}
+
+
+def test_drain_timeout_is_that_of_the_spec_and_no_url_is_printed() -> None:
+    """A runner without a pool drains for as long as one with a pool; its settings may end up in a traceback."""
+    found = RunnerSettings(job_timeout=60.0, url="postgresql://app:hunter2@db/q")
+    assert found.effective_drain_timeout == 75.0
+    assert "hunter2" not in repr(found)
 
 
 def test_older_names_fill_in_and_the_new_name_wins() -> None:

@@ -33,6 +33,10 @@ UNAVAILABLE = (
 )
 """Failures that another try may cure."""
 
+TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+TRANSIENT_STATES = ("25006", "55P03")
+"""The same as SQLSTATEs: connections, conflicts, resources used up, shutdowns; a standby, a lock not to be had now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -47,17 +51,18 @@ class Endpoint:
     timeout: float = 10.0
 
 
-async def connect(endpoint: Endpoint, *, role: str, flush: bool = True) -> Connection:
+async def connect(endpoint: Endpoint, *, role: str, flush: bool = True, timeout: float | None = None) -> Connection:
     """One connection; ``role`` shows in pg_stat_activity. Raises ConfigError or SourceUnavailable, without secrets.
 
-    ``flush`` False: commits don't wait for the disk, for what may be lost with the server without harm.
+    ``flush`` False: commits don't wait for the disk, for what may be lost with the server without harm. ``timeout``:
+    deadline of its statements in seconds, when not the endpoint's.
     """
     settings = {"application_name": f"workerpool {role}"} | ({} if flush else {"synchronous_commit": "off"})
     async with translated(endpoint):
         return await asyncpg.connect(
             endpoint.url,
             timeout=endpoint.timeout,
-            command_timeout=endpoint.timeout,
+            command_timeout=timeout or endpoint.timeout,
             statement_cache_size=0 if endpoint.pooled else 100,
             server_settings=None if endpoint.pooled else settings,
         )
@@ -87,6 +92,8 @@ async def translated(endpoint: Endpoint) -> AsyncIterator[None]:
         text = redact(str(error)) or type(error).__name__
         raise SourceUnavailable(f"{describe(endpoint.url)} can't be reached: {text}") from None
     except asyncpg.PostgresError as error:
+        if _is_transient(error):
+            raise SourceUnavailable(f"{describe(endpoint.url)} can't work now: {redact(str(error))}") from None
         raise SourceError(f"{describe(endpoint.url)}: {redact(str(error))}") from None
     except ValueError as error:
         raise ConfigError(
@@ -103,6 +110,11 @@ def describe(url: str) -> str:
         return "the Postgres server"
     host = parts.hostname or "a local socket"
     return f"Postgres at {host}{port}{parts.path}"
+
+
+def _is_transient(error: asyncpg.PostgresError) -> bool:
+    state = error.sqlstate or ""
+    return state[:2] in TRANSIENT_CLASSES or state in TRANSIENT_STATES
 
 
 async def close(connection: Connection | None) -> None:

@@ -9,6 +9,7 @@ it works), and sharing the claim connection (a slow claim would hold up the rene
 """
 
 import asyncio
+import logging
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -18,9 +19,14 @@ from typing import Any, TypeVar
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Job
 from workerpool.sources.postgres.connection import UNAVAILABLE, Connection, Endpoint, close, connect, translated
-from workerpool.sources.postgres.upkeep import Upkeep
+from workerpool.sources.postgres.upkeep import MAINTENANCE, Upkeep
 
 T = TypeVar("T")
+
+log = logging.getLogger("workerpool.postgres")
+
+CLEAN_UP_TIMEOUT = 300.0
+"""Seconds that one run of the upkeep may take."""
 
 
 @dataclass(slots=True)
@@ -91,19 +97,37 @@ class ControlThread:
             self._loop.close()
 
     async def _run(self) -> None:
-        guarding = asyncio.create_task(self._guard())
+        beside = {asyncio.create_task(self._guard()), asyncio.create_task(self._clean_up())}
         try:
             await self._serve()
         finally:
-            guarding.cancel()
-            await asyncio.wait({guarding})
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+
+    async def _clean_up(self) -> None:
+        """The hourly upkeep, on a connection of its own: renewals must not wait for it."""
+        while True:
+            try:
+                connection = await connect(self.endpoint, role="upkeep", timeout=CLEAN_UP_TIMEOUT)
+                try:
+                    async with translated(self.endpoint):
+                        await self.upkeep.maintain(connection)
+                finally:
+                    await close(connection)
+            except (SourceError, ConfigError) as error:
+                log.warning("Upkeep failed and is tried again in an hour: %s", error)
+            await asyncio.sleep(MAINTENANCE)
 
     async def _guard(self) -> None:
         """Gives up in time what can't be renewed, however long the connection waits for an answer or for a server."""
         while True:
             await asyncio.sleep(self.upkeep.lease.margin / 2)
-            self.upkeep.guard()
-            self._fence()
+            try:
+                self.upkeep.guard()
+                self._fence()
+            except Exception:
+                log.exception("Guarding the leases failed; going on")
 
     async def _serve(self) -> None:
         delay = 0.0

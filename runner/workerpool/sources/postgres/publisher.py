@@ -15,12 +15,10 @@ from workerpool.sources.base import Enqueued, NewJob
 from workerpool.sources.postgres import migrate
 from workerpool.sources.postgres.callers import fetch_row
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
-from workerpool_contract.names import NOTIFY_CHANNEL, SCHEMA
+from workerpool_contract.names import SCHEMA
 
 NOTIFY_INTERVAL = 0.01
 """Seconds between two notifications of one process."""
-COPY_FROM = 5000
-"""Jobs without options from which COPY is used; below it the ids come back from one INSERT."""
 CHUNK = 10_000
 """Jobs per statement."""
 
@@ -105,10 +103,13 @@ class PostgresPublisher:
         return len(payloads) * len(targets)
 
     async def close(self) -> None:
-        """Sends the last notification and closes the connection."""
+        """Sends the last notification and closes the connection; a later call would open another one."""
         if self._notifier is not None:
-            await self._notifier
-        await close(self._connection)
+            await asyncio.wait([self._notifier])
+        if self._to_notify:  # The loop is ending and has cancelled the notifier.
+            await self._send_notifications()
+        async with self._lock:
+            await close(self._connection)
 
     async def _ready(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
@@ -141,7 +142,8 @@ class PostgresPublisher:
                     connection = await self._ready()
                     async with translated(self.endpoint):
                         await connection.fetch(
-                            "select pg_notify($1, queue) from unnest($2::text[]) queue", NOTIFY_CHANNEL, list(queues)
+                            "select workerpool.notify(workerpool.targets(topic)) from unnest($1::text[]) topic",
+                            list(queues),
                         )
             except SourceError:
                 return  # The jobs are committed; runners find them by polling.

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from typing import Any, NamedTuple
 
-from workerpool.errors import LeaseLost, SourceUnavailable
-from workerpool.outcome import DeadLetter, Expired, Retry, Succeeded
+from workerpool.errors import ConfigError, LeaseLost, SourceError, SourceUnavailable
+from workerpool.outcome import Completed, DeadLetter, Expired, Retry, Succeeded
 from workerpool.sources.base import Job, Settlement, Subscription
 from workerpool.sources.postgres import migrate
 from workerpool.sources.postgres.callers import fetch_row, fetch_row_blocking
@@ -25,6 +27,9 @@ BACKLOG_FIELDS = tuple(each.name for each in fields(Backlog))
 
 CANCEL_PREFIX = "!"
 """A notification of this prefix and a job id cancels that job, wherever it runs."""
+
+LAST_CLAIM = 2**31 - 1
+"""Claims are numbered from 1 again after this, which the column can hold."""
 
 CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
 FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
@@ -52,12 +57,13 @@ class _Orphan(NamedTuple):
 
 @dataclass(slots=True)
 class PostgresSource:
-    """Jobs of one database. ``lease``: seconds that a claim is good for without renewal."""
+    """Jobs of one database. ``lease``: how long a claim is good for; ``retention``: how long finished jobs are kept."""
 
     endpoint: Endpoint
     identity: Identity
     lease: Lease
     slots: int = 0
+    retention: timedelta = timedelta(days=7)
     _claims: Line = field(init=False)
     _settles: Line = field(init=False)
     _queues: dict[str, int] = field(default_factory=dict)
@@ -90,7 +96,9 @@ class PostgresSource:
                 self._names[number] = each.queue
         await self._claims.ready()
         self._connected = True
-        self._upkeep = Upkeep(self.identity, self.lease, held, queues=self._names, slots=self.slots)
+        self._upkeep = Upkeep(
+            self.identity, self.lease, held, retention=self.retention, queues=self._names, slots=self.slots
+        )
         loop = asyncio.get_running_loop()
         signals = Signals(
             wake=lambda: _threadsafe(loop, self._woken.set),
@@ -105,7 +113,7 @@ class PostgresSource:
         """At most ``wants[queue]`` jobs of each queue, under a lease that began when this call was made."""
         if self._orphaned:
             await self._disown()
-        self._claim_number = number = self._claim_number + 1
+        self._claim_number = number = self._claim_number % LAST_CLAIM + 1
         since = self.lease.clock()
         queues = [self._queues[queue] for queue in wants]
         async with self._claims.exchange() as connection:
@@ -200,7 +208,10 @@ class PostgresSource:
         self._completed(settlement, row)
 
     async def close(self) -> None:
-        """Stops the control thread and closes the connections."""
+        """Hands back claims whose answer was lost, stops the control thread and closes the connections."""
+        if self._orphaned:
+            with suppress(SourceError, ConfigError):
+                await self._disown()
         if self._control is not None:
             await self._control.stop()
         await close(self._claims.connection)
@@ -226,7 +237,6 @@ class PostgresSource:
         if row[0]:
             msg = f"job {job.id} of {job.queue} belongs to another runner now"
             raise LeaseLost(msg)
-        self._must_upkeep().count(job.handle[0], completed=1)
 
     async def _disown(self) -> None:
         async with self._claims.exchange() as connection:
@@ -256,7 +266,7 @@ class PostgresSource:
             if counts is None:
                 counts = totals[job.handle[0]] = [0, 0, 0]
             kind = type(outcome)
-            if kind is Succeeded:
+            if kind is Succeeded or kind is Completed:
                 counts[0] += 1
             elif kind is Retry:
                 counts[1] += 1

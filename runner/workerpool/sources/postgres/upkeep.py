@@ -133,8 +133,6 @@ class Upkeep:
             await self._report(connection)
         if self._due("heartbeat", now, HEARTBEAT):
             await self._heartbeat(connection)
-        if self._due("maintenance", now, MAINTENANCE):
-            await self._maintain(connection)
         renewals = min(1.0, self.lease.seconds / 6)
         return max(0.005, min(renewals, min(self._next.values()) - self.lease.clock()))
 
@@ -177,7 +175,7 @@ class Upkeep:
         self._fenced += overdue
         if len(self._until) > 4 * len(held) + 1000:
             ours = {_key(job) for job in held}
-            for key in [one for one in list(self._until) if one not in ours and self._until[one] < now]:
+            for key in [one for one in list(self._until) if one not in ours and self._until.get(one, now) < now]:
                 self._until.pop(key, None)
 
     async def _promote(self, connection: Connection, now: float) -> None:
@@ -188,9 +186,10 @@ class Upkeep:
         if row["next_due"] is not None:
             self._next["promote"] = now + min(1.0, max(0.0, row["next_due"]))
 
-    async def _maintain(self, connection: Connection) -> None:
+    async def maintain(self, connection: Connection) -> None:
+        """The hourly clean-up; may take minutes, so it needs a connection of its own."""
         try:
-            await connection.fetch("select * from workerpool.maintain($1)", self.retention, timeout=300)
+            await connection.fetch("select * from workerpool.maintain($1)", self.retention)
         except asyncpg.LockNotAvailableError:
             log.warning("Upkeep put off: somebody holds a lock on workerpool.history for long")
         except asyncpg.InsufficientPrivilegeError as error:

@@ -187,6 +187,12 @@ begin
   return coalesce(v_ids, array[workerpool.queue_id(p_topic)]);
 end $$;
 
+-- Wakes whoever consumes these queues, at commit: the payload is the queue's name.
+create function workerpool.notify(p_queues int[]) returns void
+language sql set search_path = workerpool, pg_temp as $$
+  select pg_notify('workerpool', q.name) from queue q where q.id = any (p_queues)
+$$;
+
 -- Enqueues many jobs; each option is null or an array as long as the payloads. Delays and expiry are seconds from now.
 -- Returns, per payload and in order, the id in the first target queue and whether its unique key was taken.
 create function workerpool.enqueue_many(
@@ -202,7 +208,7 @@ declare
   v_first boolean := true;
 begin
   if p_notify then
-    perform pg_notify('workerpool', p_queue);
+    perform workerpool.notify(v_targets);
   end if;
   foreach v_target in array v_targets loop
     if p_unique_keys is null and p_delays is null then
@@ -246,11 +252,16 @@ begin
   for v_n in 1 .. coalesce(array_length(p_payloads, 1), 0) loop
     v_id := nextval('workerpool.job_id');
     if p_unique_keys[v_n] is not null then
-      insert into unique_key (queue_id, key, job_id) values (p_target, p_unique_keys[v_n], v_id)
-      on conflict do nothing;
-      if not found then
+      v_taken := null;
+      loop
+        insert into unique_key (queue_id, key, job_id) values (p_target, p_unique_keys[v_n], v_id)
+        on conflict do nothing;
+        exit when found;
         select u.job_id into v_taken from unique_key u where u.queue_id = p_target and u.key = p_unique_keys[v_n];
-        id := coalesce(v_taken, 0);
+        exit when found; -- else its job finished in between: the key is free now
+      end loop;
+      if v_taken is not null then
+        id := v_taken;
         duplicate := true;
         return next;
         continue;
@@ -288,7 +299,7 @@ begin
   -- The plain job, which most are, takes one INSERT.
   if array_length(v_targets, 1) = 1 and p_unique_key is null and p_delay <= 0 then
     if p_notify then
-      perform pg_notify('workerpool', p_queue);
+      perform workerpool.notify(v_targets);
     end if;
     insert into job (queue_id, priority, expires_at, headers, payload)
     values (v_targets[1], p_priority, now() + p_expires_in * interval '1 second', p_headers, p_payload)
@@ -466,10 +477,9 @@ begin
   for v_topic in
     select distinct o.topic from unnest(p_output_ids, p_topics) as o(id, topic) where o.id = any (v_closed)
   loop
-    perform pg_notify('workerpool', v_topic);
     perform workerpool.enqueue_many(v_topic, array(
       select o.payload from unnest(p_output_ids, p_topics, p_payloads) as o(id, topic, payload)
-      where o.topic = v_topic and o.id = any (v_closed)));
+      where o.topic = v_topic and o.id = any (v_closed)), p_notify => true);
   end loop;
   return array(select unnest(p_ids) except select unnest(v_closed));
 end $$;
@@ -606,8 +616,8 @@ returns table (queue text, ready bigint, in_flight bigint, delayed bigint, dead 
                oldest_age float8, next_due float8, completed bigint, failed bigint)
 language sql stable
 set search_path = workerpool, pg_temp set enable_seqscan = off set jit = off as $$
-  select wanted.name, coalesce(hot.ready, 0), coalesce(hot.in_flight, 0), coalesce(later.n, 0), coalesce(buried.n, 0),
-         coalesce(hot.n >= p_cap, false), hot.oldest_age, later.next_due,
+  select wanted.name, coalesce(hot.ready, 0) + coalesce(later.due, 0), coalesce(hot.in_flight, 0), coalesce(later.n, 0), coalesce(buried.n, 0),
+         coalesce(hot.n >= p_cap, false), greatest(hot.oldest_age, later.due_age), later.next_due,
          coalesce(q.completed + done.completed, 0), coalesce(q.failed + done.failed, 0)
   from unnest(p_queues) as wanted(name)
   left join queue q on q.name = wanted.name
@@ -621,7 +631,11 @@ set search_path = workerpool, pg_temp set enable_seqscan = off set jit = off as 
           order by j.priority desc, j.id limit p_cap) s
   ) hot on true
   left join lateral (
-    select count(*) as n, extract(epoch from min(s.due_at) - now())::float8 as next_due
+    -- A job that is due waits for a runner, and only a runner moves it: it counts as ready.
+    select count(*) filter (where s.due_at > now()) as n,
+           count(*) filter (where s.due_at <= now()) as due,
+           extract(epoch from now() - min(s.due_at) filter (where s.due_at <= now()))::float8 as due_age,
+           extract(epoch from min(s.due_at) filter (where s.due_at > now()) - now())::float8 as next_due
     from (select d.due_at from delayed d where d.queue_id = q.id order by d.due_at limit p_cap) s
   ) later on true
   left join lateral (
@@ -635,15 +649,18 @@ $$;
 
 -- Takes a runner off the books, keeping what it counted.
 create function workerpool.farewell(p_boot uuid) returns void
-language sql set search_path = workerpool, pg_temp as $$
+language plpgsql set search_path = workerpool, pg_temp as $$
+begin
+  -- Runners that end together take these rows in the same order.
+  perform from queue q where q.id in (select s.queue_id from stat s where s.boot = p_boot) order by q.id for update;
   with gone as (
     delete from stat where boot = p_boot returning queue_id, completed, failed, dead
   ), kept as (
     update queue q set completed = q.completed + g.completed, failed = q.failed + g.failed, dead = q.dead + g.dead
     from gone g where q.id = g.queue_id
   )
-  delete from runner where boot = p_boot
-$$;
+  delete from runner where boot = p_boot;
+end $$;
 
 -- Upkeep, by one runner at a time and at most once in p_every: history partitions made ahead and dropped after
 -- p_retention, old events and expired jobs removed, runners that vanished taken off the books. Returns what it did.
@@ -663,23 +680,6 @@ begin
     return;
   end if;
   update upkeep set ran_at = now();
-  for v_day in select (now() at time zone 'utc')::date + n from generate_series(1, 3) n loop
-    v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
-    if to_regclass('workerpool.' || v_name) is null then
-      execute format('create table workerpool.%I partition of workerpool.history for values from (%L) to (%L)',
-                     v_name, v_day::text || ' 00:00:00+00', (v_day + 1)::text || ' 00:00:00+00');
-    end if;
-  end loop;
-  for v_part in
-    select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day from pg_inherits i
-    join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = 'workerpool.history'::regclass and c.relname ~ '^history_[0-9]{8}$'
-  loop
-    if (v_part.day + 1)::timestamp at time zone 'utc' < now() - p_retention then
-      execute format('drop table workerpool.%I', v_part.relname);
-      partitions_dropped := partitions_dropped + 1;
-    end if;
-  end loop;
   delete from history_default where finished_at < now() - p_retention;
   get diagnostics rows_dropped = row_count;
   delete from event e where e.at < now() - p_retention;
@@ -703,6 +703,24 @@ begin
   )
   select count(*)::int into expired from both_gone;
   perform workerpool.farewell(r.boot) from runner r where r.seen_at < now() - interval '1 hour';
+  -- Last, because they lock the whole history until the commit.
+  for v_day in select (now() at time zone 'utc')::date + n from generate_series(1, 3) n loop
+    v_name := 'history_' || to_char(v_day, 'YYYYMMDD');
+    if to_regclass('workerpool.' || v_name) is null then
+      execute format('create table workerpool.%I partition of workerpool.history for values from (%L) to (%L)',
+                     v_name, v_day::text || ' 00:00:00+00', (v_day + 1)::text || ' 00:00:00+00');
+    end if;
+  end loop;
+  for v_part in
+    select c.relname, to_date(substr(c.relname, 9), 'YYYYMMDD') as day from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'workerpool.history'::regclass and c.relname ~ '^history_[0-9]{8}$'
+  loop
+    if (v_part.day + 1)::timestamp at time zone 'utc' < now() - p_retention then
+      execute format('drop table workerpool.%I', v_part.relname);
+      partitions_dropped := partitions_dropped + 1;
+    end if;
+  end loop;
   return next;
 end $$;
 
