@@ -18,12 +18,12 @@ from workerpool.errors import TerminalError
 from workerpool.handlers import Call, Handlers
 from workerpool.logs import FIELDS
 from workerpool.outcome import SUCCEEDED, Completed, DeadReason, Outcome, Output, Succeeded
+from workerpool.producer import DEFAULT_MAX_PAYLOAD
 from workerpool.schemas import Decode, Encode, decoder, encoder
 from workerpool.signatures import shape_of
 from workerpool.sources.base import Job
 from workerpool.verdicts import Slot, Verdicts
 
-DEFAULT_MAX_PAYLOAD: Final = 1_048_576
 DEFAULT_MAX_CRASHES: Final = 3
 HOOK_TIMEOUT: Final = 30.0
 

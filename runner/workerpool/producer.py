@@ -1,15 +1,17 @@
-"""Sending jobs from anywhere: ``get_producer(url)`` or, for one-off calls, ``publish``.
+"""Sending jobs from anywhere: ``get_producer()`` or, for a single message, ``publish``.
 
 Payloads are anything that JSON can say (pydantic models, datetimes and UUIDs included); they are checked here, before
 anything is sent.
 """
 
+import asyncio
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Final, NamedTuple, Self
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -17,9 +19,18 @@ from workerpool.engines import open_publisher
 from workerpool.errors import ConfigError, PayloadError
 from workerpool.sources.base import Enqueued, NewJob, Publisher
 from workerpool.telemetry import trace_headers
+from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
 from workerpool_contract.names import ENV_URL
+from workerpool_contract.spec import PostgresMode
 
-DEFAULT_MAX_PAYLOAD = 1_048_576
+DEFAULT_MAX_PAYLOAD: Final = RunnerSettings().max_payload
+SETTINGS_READ: Final = frozenset(
+    name
+    for variable in VARIABLES
+    if variable.field in ("url", "postgres_mode", "max_payload")
+    for name in (variable.name, *(alias.name for alias in variable.aliases))
+)
+"""The variables that say how to send. The rest is none of a web app's business, whose LOG_FORMAT may be its own."""
 MAX_PRIORITY = 100
 MAX_QUEUE_NAME = 255
 
@@ -131,17 +142,41 @@ class Producer:
 _current: Producer | None = None
 
 
-def get_producer(url: str | None = None, *, max_payload: int = DEFAULT_MAX_PAYLOAD) -> Producer:
-    """A producer. Inside a runner and without ``url``: the runner's own. Elsewhere ``url`` or WORKERPOOL_URL decides.
+class _Shared(NamedTuple):
+    """A loop's producer for one target. ``closer`` closes it when the loop shuts down its asynchronous generators."""
 
-    Raises ConfigError when neither names an engine.
+    producer: Producer
+    closer: AsyncGenerator[None, None]
+
+
+_Target = tuple[str, bool, int]
+"""URL, whether it is pooled, and the largest payload."""
+
+_shared: dict[asyncio.AbstractEventLoop, dict[_Target, _Shared]] = {}
+
+
+def get_producer(url: str | None = None, *, max_payload: int | None = None, pooled: bool | None = None) -> Producer:
+    """A producer. Inside a runner and without ``url``: the runner's own. Elsewhere ``url`` or the environment decides.
+
+    Without ``url``, all calls in one event loop share one producer and its connection: call it per request. It closes
+    with the loop under ``asyncio.run``; ``close`` does so earlier, and the next use opens it again. With ``url``, or
+    where no loop runs, each call makes a producer that the caller closes.
+
+    Read from the environment: WORKERPOOL_URL or DATABASE_URL, WORKERPOOL_POSTGRES_MODE (unless ``pooled`` is given) and
+    WORKERPOOL_MAX_PAYLOAD_BYTES (unless ``max_payload`` is). Raises ConfigError for one that can't be used, or when
+    nothing names an engine.
     """
     if url is None and _current is not None:
         return _current
-    found = url or os.environ.get(ENV_URL)
-    if not found:
+    found = _settings()
+    target = (
+        url or found.url or "",
+        found.postgres_mode == PostgresMode.POOLED.value if pooled is None else pooled,
+        found.max_payload if max_payload is None else max_payload,
+    )
+    if not target[0]:
         raise ConfigError(f"url: no queue is named; pass get_producer(url=…) or set {ENV_URL}=postgresql://…")
-    return Producer(open_publisher(found), max_payload)
+    return _open(target) if url else _shared_producer(target)
 
 
 def use_producer(producer: Producer | None) -> None:
@@ -151,11 +186,46 @@ def use_producer(producer: Producer | None) -> None:
 
 
 async def publish(topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
-    """Sends one message and is done: the runner's producer inside handlers, else a connection for this call."""
-    if _current is not None:
-        return await _current.send(topic, payload, **options)
-    async with get_producer() as producer:
-        return await producer.send(topic, payload, **options)
+    """Sends one message by the producer of ``get_producer()``; ``options`` and errors as ``Producer.send``."""
+    return await get_producer().send(topic, payload, **options)
+
+
+def _settings() -> RunnerSettings:
+    try:
+        return from_environment({name: os.environ[name] for name in SETTINGS_READ if name in os.environ})
+    except SettingsError as error:
+        raise ConfigError(str(error)) from None
+
+
+def _open(target: _Target) -> Producer:
+    url, pooled, max_payload = target
+    return Producer(open_publisher(url, pooled=pooled), max_payload)
+
+
+def _shared_producer(target: _Target) -> Producer:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return _open(target)
+    # A weak key would not do: a connection refers to its loop.
+    for ended in [other for other in list(_shared) if other.is_closed()]:
+        _shared.pop(ended, None)
+    known = _shared.setdefault(loop, {})
+    if target not in known:
+        producer = _open(target)
+        known[target] = _Shared(producer, _closer(producer, loop))
+        # The first step makes the generator known to the loop; it waits for nothing.
+        with suppress(StopIteration):
+            known[target].closer.__anext__().send(None)
+    return known[target].producer
+
+
+async def _closer(producer: Producer, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        _shared.pop(loop, None)
+        await producer.close()
 
 
 def check_queue(queue: str) -> None:

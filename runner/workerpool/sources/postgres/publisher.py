@@ -105,9 +105,7 @@ class PostgresPublisher:
     async def close(self) -> None:
         """Sends the last notification and closes the connection; a later call would open another one."""
         if self._notifier is not None:
-            await asyncio.wait([self._notifier])
-        if self._to_notify:  # The loop is ending and has cancelled the notifier.
-            await self._send_notifications()
+            await asyncio.wait([self._notifier])  # A loop that ends has cancelled it: runners find the jobs by polling.
         async with self._lock:
             await close(self._connection)
 
