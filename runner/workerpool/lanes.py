@@ -219,17 +219,20 @@ class Lane:
                 self._wake(1)
 
     async def _one(self, slot: Slot, job: Job) -> float:
-        if job.crashes and not await self._admit(job):
-            return self.config.clock()
         config = self.config
         slot.started = self._last_start = started = config.clock()
         slot.cancel_reason = None
         slot.job = job
-        if config.timeout is not None:
-            slot.deadline = started + config.timeout
         self.busy += 1
         self._taken += 1
         try:
+            if job.crashes:
+                if not await self._admit(slot, job):
+                    self._give_up(job)
+                    return config.clock()
+                slot.started = self._last_start = started = config.clock()
+            if config.timeout is not None:
+                slot.deadline = started + config.timeout
             outcome = await self.run(job, slot)
         except BaseException:
             self._give_up(job)
@@ -244,19 +247,21 @@ class Lane:
         self.settle(Settlement(job, outcome, ended - started, config.worker))
         return ended
 
-    async def _admit(self, job: Job) -> bool:
-        """Marks a job that crashed before, so that a further crash is charged to it and not to those that only wait."""
-        alone = self._is_last_chance(job)
-        self._suspect_runs = self._suspect_runs or alone
+    async def _admit(self, slot: Slot, job: Job) -> bool:
+        """Marks a job that crashed before, so that a further crash is charged to it and not to those that only wait.
+
+        False: it must not start. It may be cut off meanwhile like one that runs.
+        """
+        self._suspect_runs = self._suspect_runs or self._is_last_chance(job)
         try:
             admitted = await self.source.mark(job)
-        except Exception:  # noqa: BLE001 - whatever the reason, a job that can't be marked must not start
-            admitted = False
-        if not admitted or self.closing:
-            self._suspect_runs = self._suspect_runs and not alone
-            self._give_up(job)
+        except asyncio.CancelledError:
+            if slot.cancel_reason is None:
+                raise
             return False
-        return True
+        except Exception:  # noqa: BLE001 - whatever the reason, a job that can't be marked must not start
+            return False
+        return admitted and not self.closing and slot.cancel_reason is None
 
     async def _park(self) -> None:
         parked: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -127,6 +127,46 @@ async def test_a_job_that_is_being_marked_when_the_lane_closes_goes_back() -> No
     await stand.close()
 
 
+@pytest.mark.parametrize("reason", ["fenced", "drain"])
+@pytest.mark.parametrize("crashes", [1, FINAL])
+async def test_a_job_that_is_cut_off_while_it_is_being_marked_never_starts(reason: str, crashes: int) -> None:
+    gate = Gate()
+    stand = await a_stand(gate, concurrency=1, make_source=SlowMark)
+    source = stand.source
+    assert isinstance(source, SlowMark)
+    [job] = await stand.offer("1", crashes=crashes)
+    await source.asked.wait()
+    assert (stand.lane.busy, stand.lane.want(0.0)) == (1, 0)
+    stand.lane.cut([job], reason)
+    assert await stand.settles(1) == [("1", "Interrupted")]
+    source.go.set()
+    await stand.offer("2", crashes=crashes)
+    await gate.running(1)
+    assert [job.payload for job in gate.started] == ["2"]
+    assert stand.lane.busy == 1
+    await stand.close()
+
+
+async def test_a_cut_that_marking_swallows_still_keeps_the_job_from_starting() -> None:
+    class Stubborn(SlowMark):
+        async def mark(self, job: Job) -> bool:
+            try:
+                return await super().mark(job)
+            except asyncio.CancelledError:
+                return True
+
+    gate = Gate()
+    stand = await a_stand(gate, concurrency=1, make_source=Stubborn)
+    source = stand.source
+    assert isinstance(source, Stubborn)
+    [job] = await stand.offer("1", crashes=FINAL)
+    await source.asked.wait()
+    stand.lane.cut([job], "fenced")
+    assert await stand.settles(1) == [("1", "Interrupted")]
+    assert (gate.started, stand.lane.busy) == ([], 0)
+    await stand.close()
+
+
 async def test_jobs_claimed_ahead_go_back_when_the_slots_are_stuck() -> None:
     gate = Gate()
     stand = await a_stand(gate, concurrency=1)
