@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from workerpool_contract.backlog import Backlog, BacklogReader, Reading, Unknown
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import WorkerPoolStatus
+from workerpool_contract.urls import without_passwords
 from workerpool_operator.observe import Rates, Sample, observation_of, rates_between
 from workerpool_operator.platform import Platform, PoolState
 from workerpool_operator.policy import decide
@@ -109,7 +110,7 @@ class Reconciler:
         except Exception as error:  # one bad pool must never stop the others
             logger.debug("Pool %s failed", pool.resource.metadata.name, exc_info=True)
             pool.due = self._steady() + pool.resource.spec.scaling.poll_interval_seconds
-            pool.view = replace(pool.view, failure=f"{type(error).__name__}: {error}")
+            pool.view = replace(pool.view, failure=without_passwords(f"{type(error).__name__}: {error}"))
 
     def _measure(self, pool: ManagedPool, reading: Reading) -> None:
         if isinstance(reading, Backlog):

@@ -6,12 +6,12 @@ connection is opened again at the next reading.
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from workerpool_contract import names
 from workerpool_contract.backlog import Backlog, Reading, Unknown
+from workerpool_contract.urls import describe
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -93,16 +93,6 @@ class PostgresBacklog:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
-
-
-def describe(url: str) -> str:
-    """Host, port and database of ``url``, without the credentials."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "The Postgres server"
-    return f"Postgres at {parts.hostname or 'a local socket'}{port}{parts.path}"
 
 
 def _why(error: Exception) -> str:

@@ -8,7 +8,7 @@ from workerpool.cli.output import note, print_json
 from workerpool.cli.target import json_option, queue_url, url_option
 from workerpool.errors import ConfigError
 from workerpool.sources.postgres import migrate as migrations
-from workerpool.sources.postgres.connection import describe
+from workerpool_contract.urls import describe
 
 EXIT_SCHEMA = 4
 

@@ -10,7 +10,7 @@ from tests.support.postgres import Server, free_port, throw_away
 from tests.support.waiting import eventually
 from workerpool.producer import get_producer
 from workerpool_contract.backlog import Backlog, Reading, Unknown
-from workerpool_operator.backlog.postgres import PostgresBacklog, describe
+from workerpool_operator.backlog.postgres import PostgresBacklog
 
 
 @asynccontextmanager
@@ -102,18 +102,6 @@ async def test_a_new_job_is_pushed_also_after_the_connection_was_lost(postgres_s
         async with get_producer(database) as other:
             await other.send("later", 1)
         await eventually(lambda: _has(pushed, "later"), "a push after the loss")
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("postgresql://u:hunter2@db.example:5433/shop", "Postgres at db.example:5433/shop"),
-        ("postgresql://u@/shop?host=/run/postgres", "Postgres at a local socket/shop"),
-        ("postgresql://u:hunter2@[broken/x", "The Postgres server"),
-    ],
-)
-def test_servers_are_described_without_credentials(url: str, words: str) -> None:
-    assert describe(url) == words
 
 
 async def _has(seen: list[str], queue: str) -> bool:

@@ -40,7 +40,7 @@ class Replicas:
 
     async def scale(self, pool: WorkerPool, replicas: int) -> None:
         if pool.metadata.name in self.broken:
-            message = "no more processes"
+            message = "no more processes for postgresql://app:hunter2@db/q"
             raise OSError(message)
         self.counts[pool.metadata.name] = replicas
 
@@ -102,7 +102,7 @@ async def test_a_bad_pool_never_stops_the_others(world: World) -> None:
     world.replicas.broken.add("a")
     reconciler = world.reconciler("a", "b")
     first, second = await reconciler.tick()
-    assert first.failure == "OSError: no more processes"
+    assert first.failure == "OSError: no more processes for postgresql://app:***@db/q"
     assert (second.failure, world.replicas.counts) == ("", {"b": 1})
     world.replicas.broken.clear()
     world.time.now += 5

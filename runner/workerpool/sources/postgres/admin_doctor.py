@@ -14,7 +14,8 @@ from workerpool.errors import ConfigError, SourceError
 from workerpool.sources.postgres import admin_checks as judge
 from workerpool.sources.postgres import migrate
 from workerpool.sources.postgres.admin_checks import Check, Level
-from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, describe, translated
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool_contract.urls import describe
 
 LISTEN_SECONDS = 2.0
 RECENT_JOBS = 10_000

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import asyncpg
 
 from workerpool.errors import ConfigError, PayloadError, SchemaError, SourceError, SourceUnavailable
 from workerpool.redaction import redact
+from workerpool_contract.urls import describe
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -99,17 +99,6 @@ async def translated(endpoint: Endpoint) -> AsyncIterator[None]:
         raise ConfigError(
             f"url: {redact(str(error))}; expected postgresql://user:password@host:5432/database"
         ) from None
-
-
-def describe(url: str) -> str:
-    """Host and database of a URL, without the credentials: what a person needs to find the server."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "the Postgres server"
-    host = parts.hostname or "a local socket"
-    return f"Postgres at {host}{port}{parts.path}"
 
 
 def _is_transient(error: asyncpg.PostgresError) -> bool:

@@ -6,7 +6,8 @@ from hashlib import sha256
 from importlib.resources import files
 
 from workerpool.errors import SchemaError
-from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, describe, translated
+from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
+from workerpool_contract.urls import describe
 
 LOCK_TIMEOUT = "5s"
 """A migration that can't get its locks in this time gives up instead of queueing everybody behind it."""

@@ -1,0 +1,29 @@
+"""What is shown of a URL: the server, never the password."""
+
+import pytest
+
+from workerpool_contract.urls import describe, without_passwords
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://app:hunter2@db:5433/queue?sslmode=require", "Postgres at db:5433/queue"),
+        ("postgresql:///queue?host=/run/postgresql", "Postgres at a local socket/queue"),
+        ("postgresql://db:port/queue", "the Postgres server"),
+    ],
+)
+def test_a_url_is_described_without_credentials(url: str, shown: str) -> None:
+    assert describe(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("can't use postgresql://app:hunter2@db/q now", "can't use postgresql://app:***@db/q now"),
+        ("postgresql://app:p@ss@db/q", "postgresql://app:***@db/q"),
+        ("redis://:hunter2@cache and http://host:80/a@b", "redis://:***@cache and http://host:80/a@b"),
+    ],
+)
+def test_passwords_of_urls_are_masked(text: str, shown: str) -> None:
+    assert without_passwords(text) == shown
