@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import click
 import uvloop
@@ -24,6 +25,7 @@ from workerpool.supervisor import Supervisor, SupervisorSettings
 from workerpool.telemetry import exports_spans
 from workerpool.tracing import open_tracer
 from workerpool_contract.environment import RunnerSettings, from_environment, to_environment, without_settings
+from workerpool_contract.names import ENV_LOG_FILE
 
 GRACE_MARGIN = 15.0
 """Seconds a child gets beyond its drain timeout to settle and leave."""
@@ -34,7 +36,7 @@ class _Options:
     """What the command line says beyond the settings."""
 
     reload: bool
-    log_file: Path | None
+    boot: UUID
 
 
 @click.command(name="run")
@@ -44,7 +46,7 @@ class _Options:
 @click.option("--reload", is_flag=True, help="Start again whenever a Python file of this folder changes.")
 @click.option("--probe-port", type=click.IntRange(0, 65535), help="Port of /live, /ready, /health, /metrics; 0: any.")
 @click.option(
-    "--log-file", envvar="WORKERPOOL_LOG_FILE", metavar="FILE", help="Write the log to this file too; it is rotated.",
+    "--log-file", metavar="FILE", help=f"Write the log to this file too; it is rotated. Default: {ENV_LOG_FILE}.",
     type=click.Path(dir_okay=False, path_type=Path),
 )  # fmt: skip
 @url_option
@@ -70,19 +72,30 @@ def run(  # noqa: PLR0913 - one parameter per option
         workers=tuple(names) or (() if everything else known.workers),
         probe_port=known.probe_port if probe_port is None else probe_port,
         log_format="json" if as_json else known.log_format,
+        log_file=known.log_file if log_file is None else str(log_file),
     )
-    options = _Options(reload, log_file)
-    if log_file is not None and wanted.processes > 1:
+    options = _Options(reload, uuid4())
+    if wanted.log_file is not None and wanted.processes > 1:
         raise ConfigError(f"--log-file: {wanted.processes} processes can't rotate one file; redirect stderr instead")
     definitions = () if _is_parent(wanted, options) else load(wanted.app)
     if definitions:
         chosen(definitions, wanted)  # A wrong name is told before a database is started.
-    own_file = None if reload else log_file  # The child of a reloading parent writes it.
-    configure(LogSettings("json" if wanted.log_format == "json" else "text", wanted.log_level, own_file))
+    configure(_log_settings(wanted, options))
     with queue_url(url, create=True) as found:
         code = _start(replace(wanted, url=found), definitions, options)
     if code:
         raise click.exceptions.Exit(code)
+
+
+def _log_settings(settings: RunnerSettings, options: _Options) -> LogSettings:
+    parent = _is_parent(settings, options)
+    fields = {"pool": settings.pool, "boot": None if parent else str(options.boot)}
+    return LogSettings(
+        "json" if settings.log_format == "json" else "text",
+        settings.log_level,
+        None if settings.log_file is None or parent else Path(settings.log_file),  # A child writes it.
+        fields={name: value for name, value in fields.items() if value},
+    )
 
 
 def _is_parent(settings: RunnerSettings, options: _Options) -> bool:
@@ -96,14 +109,13 @@ def _start(settings: RunnerSettings, definitions: Sequence[WorkerDefinition], op
     if line is not None:
         line.watch(grace)
     if options.reload:
-        arguments = () if options.log_file is None else ("--log-file", str(options.log_file))
-        return asyncio.run(Reloader(ReloadSettings(_command(settings, *arguments), Path.cwd(), grace)).run())
+        return asyncio.run(Reloader(ReloadSettings(_command(settings), Path.cwd(), grace)).run())
     if settings.processes > 1:
         return asyncio.run(_supervise(settings, grace))
     tracer, close = open_tracer(export=exports_spans(os.environ))
     try:
         listening = _nothing if line is None else line.report
-        uvloop.run(_work(Runner(settings, definitions, tracer, listening=listening)))
+        uvloop.run(_work(Runner(settings, definitions, tracer, boot=options.boot, listening=listening)))
     finally:
         close()
     return 0
@@ -121,10 +133,10 @@ async def _work(runner: Runner) -> None:
     await asyncio.shield(runner.run())
 
 
-def _command(settings: RunnerSettings, *arguments: str) -> Command:
+def _command(settings: RunnerSettings) -> Command:
     """This program for a child; what was decided here is in its environment: arguments are for all users to read."""
     environment = without_settings(os.environ) | to_environment(settings)
-    return Command((sys.executable, "-m", "workerpool", "run", *arguments), environment)
+    return Command((sys.executable, "-m", "workerpool", "run"), environment)
 
 
 def _nothing(_port: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -172,10 +173,16 @@ def test_reload_runs_the_new_code(queue: Tables, start: Start) -> None:
     runner.drained()
 
 
-def test_logs_go_to_a_file_as_json_without_the_password(guarded: str, start: Start) -> None:
-    runner = start("--all", "--json", "--log-file", "logs/run.log", "--url", guarded).ready()
+def test_logs_go_to_a_file_as_json_without_the_password(
+    guarded: str, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKERPOOL_POOL", "certificates")
+    monkeypatch.setenv("WORKERPOOL_LOG_FILE", "logs/run.log")
+    runner = start("--all", "--json", "--url", guarded).ready()
     lines = runner.drained().splitlines()
     assert any(json.loads(line)["message"].startswith("Runner started") for line in lines)
+    assert all(UUID(json.loads(line)["boot"]) for line in lines)
+    assert {json.loads(line)["pool"] for line in lines} == {"certificates"}
     assert Path("logs/run.log").read_text().splitlines() == lines
     assert PASSWORD not in runner.log
 
