@@ -69,6 +69,7 @@ class Lane:
     _buffer: deque[Job] = field(default_factory=deque)
     _suspects: deque[Job] = field(default_factory=deque)
     _suspect_runs: bool = False
+    _suspects_moved: float = 0.0
     _slots: set[Slot] = field(default_factory=set)
     _parked: "deque[asyncio.Future[None]]" = field(default_factory=deque)
     _last_start: float = 0.0
@@ -93,7 +94,9 @@ class Lane:
             return 0
         ahead = min(CLAIM_AHEAD, int(self._rate * min(round_trip, LONGEST_TRIP) * 2))
         free = self.config.concurrency - self.busy
-        in_hand = len(self._buffer) + len(self._suspects)
+        # Suspects that wait for their turn must not keep the other slots idle; without a limit they would be hoarded.
+        startable = 1 if self._suspects and not self._suspect_runs else 0
+        in_hand = len(self._buffer) + max(startable, len(self._suspects) - self.config.concurrency)
         if in_hand > free + ahead // 2:
             return 0
         return max(0, min(CLAIM_AHEAD, free + ahead - in_hand))
@@ -104,7 +107,11 @@ class Lane:
         if not self._buffer and not self.busy:
             self._rate_since, self._taken, self._last_start = now, 0, now
         for job in jobs:
-            (self._suspects if job.crashes and self._is_last_chance(job) else self._buffer).append(job)
+            if job.crashes and self._is_last_chance(job):
+                self._suspects.append(job)
+                self._suspects_moved = now
+            else:
+                self._buffer.append(job)
         self._wake(len(jobs))
 
     def measure(self) -> None:
@@ -125,6 +132,10 @@ class Lane:
         if self._buffer and now - self._last_start > STUCK:
             self._rate = 0.0
             self.hand_back()
+        if self._suspect_runs and now - self._suspects_moved > STUCK:
+            # The latest go: those that are kept are what the next claims get past.
+            while len(self._suspects) > self.config.concurrency:
+                self._give_up(self._suspects.pop())
 
     def hand_back(self) -> None:
         """Releases every job that was not started."""
@@ -252,7 +263,8 @@ class Lane:
 
         False: it must not start. It may be cut off meanwhile like one that runs.
         """
-        self._suspect_runs = self._suspect_runs or self._is_last_chance(job)
+        if self._is_last_chance(job):
+            self._suspect_runs, self._suspects_moved = True, self.config.clock()
         try:
             admitted = await self.source.mark(job)
         except asyncio.CancelledError:

@@ -195,6 +195,49 @@ async def test_jobs_on_their_last_chance_run_one_at_a_time_beside_the_others() -
     await stand.close()
 
 
+async def test_one_long_job_on_its_last_chance_does_not_keep_the_other_slots_idle() -> None:
+    gate = Gate()
+    stand = await a_stand(gate, concurrency=3)
+    await stand.offer(*(f'"suspect {n}"' for n in range(4)), crashes=FINAL)
+    await gate.running(1)
+    assert stand.lane.want(0.0) == 2
+    await stand.offer("1", "2")
+    await gate.running(3)
+    assert stand.lane.want(0.0) == 0
+    await stand.close()
+
+
+async def test_waiting_jobs_on_their_last_chance_are_not_hoarded() -> None:
+    gate = Gate()
+    stand = await a_stand(gate, concurrency=3)
+    await stand.offer(*(f'"suspect {n}"' for n in range(4)), crashes=FINAL)
+    await gate.running(1)
+    claims = 0
+    while wanted := stand.lane.want(0.0):
+        await stand.offer(*(["0"] * wanted), crashes=FINAL)
+        claims += 1
+    assert (claims, stand.lane.buffered) == (1, 5)
+    await stand.close()
+
+
+async def test_jobs_behind_a_long_one_on_its_last_chance_go_back_once_in_a_while_all_but_a_few() -> None:
+    gate = Gate()
+    stand = await a_stand(gate, concurrency=2)
+    await stand.offer(*(f'"suspect {n}"' for n in range(6)), crashes=FINAL)
+    await gate.running(1)
+    stand.clock.now += STUCK
+    stand.lane.watch()
+    assert stand.settled == []
+    stand.clock.now += 0.1
+    stand.lane.watch()
+    assert await stand.settles(3) == [(f'"suspect {n}"', "Interrupted") for n in (5, 4, 3)]
+    assert (stand.lane.buffered, stand.lane.want(0.0)) == (2, 1)
+    await stand.offer('"suspect 3"', crashes=FINAL)
+    stand.lane.watch()
+    assert (len(stand.settled), stand.lane.buffered, stand.lane.want(0.0)) == (3, 3, 0)
+    await stand.close()
+
+
 async def test_a_job_that_crashed_before_is_marked_before_it_starts() -> None:
     gate = Gate()
     stand = await a_stand(gate)
