@@ -64,6 +64,8 @@ def up(files: tuple[Path, ...], *, url: str | None, env_file: Path | None, no_tu
 
     Starts and stops runner processes as the backlog asks. Without a URL it starts an embedded Postgres, whose data
     stays in the state folder of this project.
+
+    Exit codes: 0 drained and stopped, 1 something failed, 2 bad input (nothing was started).
     """
     options = Options(files, url, env_file, tui=not no_tui, **flags)
     try:

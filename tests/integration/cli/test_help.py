@@ -45,6 +45,10 @@ def test_every_command_explains_itself(shell: Shell, name: str) -> None:
     assert [text for text in helps.values() if not text or not text.endswith(".")] == []
 
 
+def test_up_says_its_exit_codes_too(shell: Shell) -> None:
+    assert "Exit codes: 0 drained and stopped, 1 something failed, 2 bad input" in shell("up", "--help").out
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_page_describes_every_command_and_option(name: str) -> None:
     page = DOCUMENT.read_text(encoding="utf-8")
