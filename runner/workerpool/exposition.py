@@ -104,13 +104,15 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[_Family]:
 
 
 def _engine_families(metrics: Metrics) -> Iterator[_Family]:
-    yield _histogram("workerpool_job_wait_seconds", "From becoming claimable to the claim.", metrics.wait_seconds)
+    yield _histogram(
+        "workerpool_job_wait_seconds",
+        "From becoming claimable to the claim, of one job per claim.",
+        metrics.wait_seconds,
+    )
     yield _histogram("workerpool_claim_duration_seconds", "Round trip of one claim.", metrics.claim_seconds)
     yield _histogram("workerpool_claim_jobs", "Jobs got by one claim that got any.", metrics.claim_size)
     yield _histogram("workerpool_settle_jobs", "Settlements sent in one batch.", metrics.flush_size)
     yield _histogram("workerpool_loop_lag_seconds", "How late the event loop woke up.", metrics.loop_lag_seconds)
-    yield _counter("workerpool_lease_renewals_total", "Lease renewals sent.", metrics.lease_renewals)
-    yield _counter("workerpool_reconnects_total", "Connections to the queue's server opened again.", metrics.reconnects)
     yield _counter(
         "workerpool_stale_settlements_total", "Settlements refused since the lease was lost.", metrics.stale_settlements
     )

@@ -117,8 +117,6 @@ class Metrics:
         self.claim_size = Histogram(SIZE_BOUNDS)
         self.flush_size = Histogram(SIZE_BOUNDS)
         self.loop_lag_seconds = Histogram(WAIT_BOUNDS)
-        self.lease_renewals = 0
-        self.reconnects = 0
         self.stale_settlements = 0
         self._service: float | None = None
 
