@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Job
 from workerpool.sources.postgres.connection import UNAVAILABLE, Connection, Endpoint, close, connect, translated
-from workerpool.sources.postgres.upkeep import MAINTENANCE, Upkeep
+from workerpool.sources.postgres.upkeep import FIRST_MAINTENANCE, MAINTENANCE, Upkeep
 
 T = TypeVar("T")
 
@@ -107,6 +107,7 @@ class ControlThread:
 
     async def _clean_up(self) -> None:
         """The hourly upkeep, on a connection of its own: renewals must not wait for it."""
+        await asyncio.sleep(FIRST_MAINTENANCE)
         while True:
             try:
                 connection = await connect(self.endpoint, role="upkeep", timeout=CLEAN_UP_TIMEOUT)

@@ -21,6 +21,8 @@ REPORT = 1.0
 """Seconds between two reports of counts."""
 MAINTENANCE = 3600.0
 """Seconds between two upkeep runs."""
+FIRST_MAINTENANCE = 5.0
+"""Seconds from a runner's start to its first: a burst of new runners has work to do first."""
 
 
 @dataclass(frozen=True, slots=True)
