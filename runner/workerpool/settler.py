@@ -31,6 +31,7 @@ class Settler:
     _idle: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
     _broken: bool = False
+    _unsure: set[int] = field(default_factory=set)
 
     def add(self, settlement: Settlement) -> None:
         """Takes one outcome; it is sent in this or the next exchange."""
@@ -61,16 +62,15 @@ class Settler:
             self._idle.clear()
             batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
             try:
-                stale = await self.source.settle(batch)
+                stale = await self._exchange(batch)
             except Exception as error:  # noqa: BLE001 - whatever it is, no outcome may be lost by it
                 if _is_outage(error):
                     self._pending = batch + self._pending
                     delay = await self._back_off(delay, error)
                     continue
                 batch, stale = await self._one_by_one(batch, error)
-            # After a broken exchange a job may be stale because our own first try did go through.
             self._broken = False
-            self.done(batch, () if delay else stale)
+            self.done(batch, stale)
             delay = 0.0
 
     async def drained(self) -> None:
@@ -83,6 +83,19 @@ class Settler:
         """``run`` ends once everything is settled."""
         self._closing = True
         self._wake.set()
+
+    async def _exchange(self, batch: Sequence[Settlement]) -> Sequence[Job]:
+        """Sends a batch; returns the stale jobs but those that an earlier, broken exchange may have settled itself."""
+        try:
+            stale = await self.source.settle(batch)
+        except Exception as error:
+            if _is_outage(error):
+                self._unsure.update(it.job.id for it in batch)
+            raise
+        if self._unsure:
+            stale = [job for job in stale if job.id not in self._unsure]
+            self._unsure.difference_update(it.job.id for it in batch)
+        return stale
 
     async def _one_by_one(self, batch: Sequence[Settlement], error: Exception) -> tuple[list[Settlement], list[Job]]:
         """The server refused a batch: finds what it can't store, so that the others don't wait for it for ever."""
@@ -102,13 +115,13 @@ class Settler:
     async def _settle_or_bury(self, settlement: Settlement) -> Sequence[Job]:
         """An outcome that can't be stored becomes a dead letter that says so, which always can."""
         try:
-            return await self.source.settle([settlement])
+            return await self._exchange([settlement])
         except Exception as error:
             if _is_outage(error):
                 raise
             job, text = settlement.job, f"the outcome could not be stored: {error}"
             log.error("Dead letter: job %d of %s: %s", job.id, job.queue, text)  # noqa: TRY400 - told in words
-        return await self.source.settle([settlement._replace(outcome=DeadLetter(DeadReason.ERROR, text))])
+        return await self._exchange([settlement._replace(outcome=DeadLetter(DeadReason.ERROR, text))])
 
     async def _back_off(self, delay: float, error: Exception) -> float:
         if not delay:

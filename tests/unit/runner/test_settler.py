@@ -157,6 +157,57 @@ async def test_after_a_broken_exchange_our_own_first_try_is_no_lost_lease() -> N
     assert (told.done, told.stale) == ([1], [])
 
 
+async def test_a_lease_that_was_lost_during_an_outage_is_told() -> None:
+    """Outcomes that were not part of the broken exchange can't have been settled by it."""
+    told = Told()
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if len(batch) == 1:
+            settler.add(a_settlement(2))
+            settler.add(a_settlement(3))
+            raise SourceUnavailable("connection lost")
+        return [it.job for it in batch if it.job.id != 3]
+
+    settler = Settler(Server(answer), told)
+    settler.add(a_settlement(1))
+    await finish(settler)
+    assert (told.done, told.stale) == ([1, 2, 3], [2])
+
+
+async def test_a_broken_exchange_is_forgotten_once_its_outcomes_were_taken() -> None:
+    failures = [SourceUnavailable("connection lost")]
+    told = Told()
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if failures:
+            raise failures.pop()
+        if told.done:
+            return [it.job for it in batch]
+        settler.add(a_settlement(1))
+        return []
+
+    settler = Settler(Server(answer), told)
+    settler.add(a_settlement(1))
+    await finish(settler)
+    assert (told.done, told.stale) == ([1, 1], [1])
+
+
+async def test_an_answer_that_is_lost_while_settling_one_by_one_is_no_lost_lease() -> None:
+    failures: list[Exception] = [SourceUnavailable("connection lost"), SourceError("odd")]
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        if failures:
+            raise failures.pop()
+        return [it.job for it in batch]
+
+    told = Told()
+    settler = Settler(Server(answer), told)
+    settler.add(a_settlement(1))
+    settler.add(a_settlement(2))
+    await finish(settler)
+    assert (told.done, told.stale) == ([1, 2], [2])
+
+
 async def test_during_an_outage_nothing_more_is_claimed() -> None:
     server = Server(lambda _batch: (_ for _ in ()).throw(SourceUnavailable("away")))
     settler = Settler(server, Told())
