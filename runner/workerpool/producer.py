@@ -74,20 +74,53 @@ class Producer:
             return await enqueue_on(connection, queue, job)
         return (await self.publisher.enqueue(queue, [job]))[0]
 
-    async def enqueue_many(self, queue: str, payloads: Iterable[Any], *, priority: int = 0) -> list[Enqueued]:
-        """Enqueues one job per payload, all or none; returns their ids in order. Raises as ``send``."""
-        check_queue(queue)
-        return await self.publisher.enqueue(queue, [self.job(payload, priority=priority) for payload in payloads])
+    async def enqueue_many(
+        self,
+        queue: str,
+        payloads: Iterable[Any],
+        *,
+        priority: int = 0,
+        connection: Any = None,  # noqa: ANN401 - as send
+    ) -> list[Enqueued]:
+        """Enqueues one job per payload, all or none; returns their ids in order.
 
-    async def enqueue_jobs(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
-        """Enqueues prepared jobs (see ``job``), all or none. Raises as ``send``."""
+        ``connection`` and errors as ``send``.
+        """
+        jobs = [self.job(payload, priority=priority) for payload in payloads]
+        return await self.enqueue_jobs(queue, jobs, connection=connection)
+
+    async def enqueue_jobs(
+        self,
+        queue: str,
+        jobs: Sequence[NewJob],
+        *,
+        connection: Any = None,  # noqa: ANN401 - as send
+    ) -> list[Enqueued]:
+        """Enqueues prepared jobs (see ``job``), all or none. ``connection`` and errors as ``send``."""
         check_queue(queue)
+        if connection is not None:
+            from workerpool.sources.postgres.publisher import enqueue_many_on
+
+            return await enqueue_many_on(connection, queue, jobs)
         return await self.publisher.enqueue(queue, jobs)
 
-    async def enqueue_bulk(self, queue: str, payloads: Iterable[Any]) -> int:
-        """Enqueues plain jobs by the engine's fastest way, all or none, and returns how many. Raises as ``send``."""
+    async def enqueue_bulk(
+        self,
+        queue: str,
+        payloads: Iterable[Any],
+        *,
+        connection: Any = None,  # noqa: ANN401 - as send
+    ) -> int:
+        """Enqueues plain jobs by the engine's fastest way, all or none, and returns how many.
+
+        ``connection`` and errors as ``send``.
+        """
         check_queue(queue)
         texts = [self.encode(payload) for payload in payloads]
+        if connection is not None:
+            from workerpool.sources.postgres.publisher import enqueue_bulk_on
+
+            return await enqueue_bulk_on(connection, queue, texts)
         bulk = getattr(self.publisher, "enqueue_bulk", None)
         if bulk is not None:
             return int(await bulk(queue, texts))

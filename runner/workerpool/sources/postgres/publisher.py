@@ -6,14 +6,14 @@ afterwards.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from workerpool.errors import SourceError
 from workerpool.sources.base import Enqueued, NewJob
 from workerpool.sources.postgres import migrate
-from workerpool.sources.postgres.callers import fetch_row
+from workerpool.sources.postgres.callers import copy_rows, fetch_row, fetch_rows, together
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool_contract.names import SCHEMA
 
@@ -21,6 +21,11 @@ NOTIFY_INTERVAL = 0.01
 """Seconds between two notifications of one process."""
 CHUNK = 10_000
 """Jobs per statement."""
+COPY_CHUNK = 50_000
+"""Jobs per COPY."""
+COPY_TIMEOUT = 300.0
+"""Seconds that one COPY may take, triggers, slow disks and locked tables included."""
+COPIED: tuple[str, ...] = ("queue_id", "payload")
 
 ENQUEUE_MANY = "select * from workerpool.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8)"
 ENQUEUE_ONE = "select * from workerpool.enqueue($1, $2, $3, $4, $5, $6, $7, $8)"
@@ -29,6 +34,12 @@ ENQUEUE = (
     "p_expires_in => {4}, p_unique_key => {5}, p_headers => {6})"
 )
 ENQUEUE_KINDS = ("text", "json", "smallint", "float8", "float8", "text", "json")
+ENQUEUE_ALL = (
+    "select * from workerpool.enqueue_many(p_queue => {0}, p_payloads => {1}, p_priorities => {2}, p_delays => {3}, "
+    "p_expires_in => {4}, p_unique_keys => {5}, p_headers => {6}, p_notify => true)"
+)
+ENQUEUE_ALL_KINDS = ("text", "json[]", "smallint[]", "float8[]", "float8[]", "text[]", "json[]")
+TARGETS = "select targets, workerpool.notify(targets) from workerpool.targets({0}) targets"
 
 
 @dataclass(slots=True)
@@ -87,17 +98,21 @@ class PostgresPublisher:
         return sent
 
     async def enqueue_bulk(self, queue: str, payloads: Sequence[str]) -> int:
-        """COPYs many plain jobs (no ids, priority, delay or key): several times as fast. Returns the copies made."""
+        """COPYs many plain jobs (no ids, priority, delay or key): several times as fast. Returns the copies made.
+
+        All or none. Raises as ``enqueue``.
+        """
         async with self._lock:
             connection = await self._ready()
             async with translated(self.endpoint), connection.transaction():
                 targets = await connection.fetchval("select workerpool.targets($1)", queue)
-                for target in targets:
+                for target, chunk in _copies(targets, payloads):
                     await connection.copy_records_to_table(
                         "job",
                         schema_name=SCHEMA,
-                        columns=["queue_id", "payload"],
-                        records=((target, payload) for payload in payloads),
+                        columns=COPIED,
+                        records=((target, payload) for payload in chunk),
+                        timeout=COPY_TIMEOUT,
                     )
         self._notify(queue)
         return len(payloads) * len(targets)
@@ -151,12 +166,19 @@ def _arrays(jobs: Sequence[NewJob]) -> tuple[list[Any] | None, ...]:
     """Payloads, priorities, delays, expiries, keys and headers; an option that no job uses is None as a whole."""
     columns: tuple[list[Any], ...] = (
         [job.priority or None for job in jobs],
-        [job.delay or None for job in jobs],
-        [job.expires_in for job in jobs],
+        [float(job.delay) or None for job in jobs],
+        [None if job.expires_in is None else float(job.expires_in) for job in jobs],
         [job.unique_key for job in jobs],
         [job.headers for job in jobs],
     )
     return ([job.payload for job in jobs], *(c if any(v is not None for v in c) else None for c in columns))
+
+
+def _copies(targets: Sequence[int], payloads: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
+    """What each COPY writes: a queue's number and some of the payloads."""
+    for target in targets:
+        for start in range(0, len(payloads), COPY_CHUNK):
+            yield target, payloads[start : start + COPY_CHUNK]
 
 
 def _scalars(job: NewJob) -> tuple[Any, ...]:
@@ -171,3 +193,25 @@ async def enqueue_on(connection: Any, queue: str, job: NewJob) -> Enqueued:  # n
     """
     row = await fetch_row(connection, ENQUEUE, ENQUEUE_KINDS, (queue, *_scalars(job)))
     return Enqueued(int(row[0]), bool(row[1]))
+
+
+async def enqueue_many_on(connection: Any, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:  # noqa: ANN401 - as above
+    """As ``enqueue_on`` for many jobs, by one statement."""
+    rows = await fetch_rows(connection, ENQUEUE_ALL, ENQUEUE_ALL_KINDS, (queue, *_arrays(jobs)))
+    return [Enqueued(int(row[0]), bool(row[1])) for row in rows]
+
+
+async def enqueue_bulk_on(connection: Any, queue: str, payloads: Sequence[str]) -> int:  # noqa: ANN401 - as above
+    """As ``enqueue_on`` for many plain jobs, by COPY. Returns the copies made."""
+    async with together(connection):
+        targets = (await fetch_row(connection, TARGETS, ("text",), (queue,)))[0]
+        for target, chunk in _copies(targets, payloads):
+            # Text, because a codec that the caller has set for json has no place in a binary COPY.
+            lines = (f"{target}\t{_escaped(payload)}\n".encode() for payload in chunk)
+            await copy_rows(connection, (SCHEMA, "job"), COPIED, lines, COPY_TIMEOUT)
+    return len(payloads) * len(targets)
+
+
+def _escaped(payload: str) -> str:
+    """For COPY's text format."""
+    return payload.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
