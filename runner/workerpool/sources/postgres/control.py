@@ -13,6 +13,7 @@ import logging
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -52,11 +53,16 @@ class ControlThread:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _soon: asyncio.Event = field(default_factory=asyncio.Event)
+    _first: "Future[None]" = field(default_factory=Future)
 
     def start(self) -> None:
         """Starts the thread; it connects by itself and keeps trying."""
         self._thread = threading.Thread(target=self._main, name="workerpool-control", daemon=True)
         self._thread.start()
+
+    async def connected(self) -> None:
+        """Until the first connection stands, or for as long as a statement may take: it goes on trying anyway."""
+        await asyncio.wait({asyncio.wrap_future(self._first)}, timeout=self.endpoint.timeout)
 
     async def stop(self) -> None:
         """Ends the thread after one last report; a second call does nothing."""
@@ -151,6 +157,8 @@ class ControlThread:
         await close(self._connection)
         self._connection = await connect(self.endpoint, role="control")
         self.signals.connected()
+        if not self._first.done():
+            self._first.set_result(None)
         self.signals.wake()
 
     async def _turn(self) -> None:

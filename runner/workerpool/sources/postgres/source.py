@@ -108,6 +108,7 @@ class PostgresSource:
         )
         self._control = ControlThread(self.endpoint, self._upkeep, signals)
         self._control.start()
+        await self._control.connected()
 
     async def claim(self, wants: Mapping[str, int]) -> list[Job]:
         """At most ``wants[queue]`` jobs of each queue, under a lease that began when this call was made."""
