@@ -15,9 +15,11 @@ from pydantic_core import from_json, to_json
 from workerpool.errors import ConfigError, LeaseLost
 from workerpool.logs import bound
 from workerpool.outcome import SUCCEEDED, Succeeded
-from workerpool.sources.base import Job, Settlement
+from workerpool.sources.base import Enqueued, Job, Settlement
 
 T = TypeVar("T")
+Publish = Callable[..., Coroutine[Any, Any, Enqueued]]
+"""``workerpool.publish``, or what a test puts in its place."""
 
 LOGGER: Final = logging.getLogger("workerpool.job")
 FULL: Final = 100
@@ -56,10 +58,11 @@ class JobContext:
         temp_root: Path | None = None,
         tracer: StepTracer | None = None,
         succeed: Callable[[object], Succeeded] = lambda _result: SUCCEEDED,
+        publish: Publish | None = None,
     ) -> None:
         """``temp_root``: folder for temporary folders, None for the system's. ``succeed``: the outcome with a result.
 
-        Must be called in the runner's loop.
+        ``publish``: sends a message; None where nothing can be sent. Must be called in the runner's loop.
         """
         self.job_id = job.id
         self.queue = job.queue
@@ -72,6 +75,7 @@ class JobContext:
         self._temp_dir: Path | None = None
         self._tracer = tracer
         self._succeed = succeed
+        self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._started = self._loop.time()
         self._over = False
@@ -126,6 +130,16 @@ class JobContext:
         """Records ``state`` at 100 % and keeps ``result`` as the job's result if the handler then returns None."""
         await self.update(state, FULL)
         self.result = result
+
+    async def publish(self, topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+        """Sends one message, durable when it returns, whatever becomes of this job; ``options`` as ``Producer.send``.
+
+        Raises LeaseLost once the attempt is over, else as ``Producer.send``.
+        """
+        self._require_running()
+        if self._publish is None:
+            raise ConfigError("publish: this context belongs to no runner; call the handler through TestBroker")
+        return await self._publish(topic, payload, **options)
 
     async def complete_on(self, connection: Any, result: object = None) -> None:  # noqa: ANN401 - asyncpg's or psycopg's
         """Completes the job in your own transaction on ``connection``: asyncpg's or psycopg's, to the queue's database.
@@ -199,6 +213,14 @@ class BlockingContext:
         """As ``JobContext.complete``."""
         self._wait(self._context.complete(state, result))
 
+    def publish(self, topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+        """As ``JobContext.publish``; a ``connection`` among the ``options`` is psycopg's sync one."""
+        call = self._context.publish(topic, payload, **options)
+        if options.get("connection") is None:
+            return self._wait(call)
+        # The caller's connection belongs to the handler's thread.
+        return asyncio.run(call)
+
     def complete_on(self, connection: Any, result: object = None) -> None:  # noqa: ANN401 - psycopg's
         """As ``JobContext.complete_on``, on psycopg's sync connection."""
         context = self._context
@@ -209,12 +231,11 @@ class BlockingContext:
         """As ``JobContext.fail``."""
         self._wait(self._context.fail(error, state))
 
-    def _wait(self, call: Coroutine[Any, Any, None]) -> None:
+    def _wait(self, call: Coroutine[Any, Any, T]) -> T:
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            asyncio.run_coroutine_threadsafe(call, self._context._loop).result()  # noqa: SLF001 - its other half
-            return
+            return asyncio.run_coroutine_threadsafe(call, self._context._loop).result()  # noqa: SLF001 - its other half
         call.close()
         raise ConfigError("ctx.blocking would block the event loop in an async handler; write await ctx.update(…)")
 

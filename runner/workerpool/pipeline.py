@@ -18,7 +18,7 @@ from workerpool.errors import TerminalError
 from workerpool.handlers import Call, Handlers
 from workerpool.logs import FIELDS
 from workerpool.outcome import SUCCEEDED, Completed, DeadReason, Outcome, Output, Succeeded
-from workerpool.producer import DEFAULT_MAX_PAYLOAD
+from workerpool.producer import DEFAULT_MAX_PAYLOAD, publish
 from workerpool.schemas import Decode, Encode, decoder, encoder
 from workerpool.signatures import shape_of
 from workerpool.sources.base import Job
@@ -151,6 +151,7 @@ def _with_context(stages: Stages) -> Run:
             temp_root=services.temp_root,
             tracer=services.tracer,
             succeed=stages.succeed,
+            publish=publish,
         )
         return await _in_context(stages, job, slot, payload, context)
 

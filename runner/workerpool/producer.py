@@ -7,11 +7,11 @@ anything is sent.
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, TypeVar
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
@@ -22,6 +22,8 @@ from workerpool.telemetry import trace_headers
 from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
 from workerpool_contract.names import ENV_URL
 from workerpool_contract.spec import PostgresMode
+
+T = TypeVar("T")
 
 DEFAULT_MAX_PAYLOAD: Final = RunnerSettings().max_payload
 SETTINGS_READ: Final = frozenset(
@@ -39,12 +41,14 @@ MAX_QUEUE_NAME = 255
 class Producer:
     """Puts jobs on queues of one engine. Safe to share between tasks of one loop; ``async with`` closes it.
 
-    ``max_payload``: bytes of JSON that one payload may have.
+    ``max_payload``: bytes of JSON that one payload may have. ``loop``: where the publisher lives, so that handlers in
+    threads, which have loops of their own, may use it too; None when it is used in one loop only.
     """
 
     publisher: Publisher
     max_payload: int = DEFAULT_MAX_PAYLOAD
     headers: dict[str, str] = field(default_factory=dict)
+    loop: asyncio.AbstractEventLoop | None = None
 
     async def send(  # noqa: PLR0913 - one keyword per option of a job is the interface
         self,
@@ -72,7 +76,7 @@ class Producer:
             from workerpool.sources.postgres.publisher import enqueue_on
 
             return await enqueue_on(connection, queue, job)
-        return (await self.publisher.enqueue(queue, [job]))[0]
+        return (await self._in_loop(self.publisher.enqueue(queue, [job])))[0]
 
     async def enqueue_many(
         self,
@@ -102,7 +106,7 @@ class Producer:
             from workerpool.sources.postgres.publisher import enqueue_many_on
 
             return await enqueue_many_on(connection, queue, jobs)
-        return await self.publisher.enqueue(queue, jobs)
+        return await self._in_loop(self.publisher.enqueue(queue, jobs))
 
     async def enqueue_bulk(
         self,
@@ -123,8 +127,8 @@ class Producer:
             return await enqueue_bulk_on(connection, queue, texts)
         bulk = getattr(self.publisher, "enqueue_bulk", None)
         if bulk is not None:
-            return int(await bulk(queue, texts))
-        return len(await self.publisher.enqueue(queue, [NewJob(text) for text in texts]))
+            return int(await self._in_loop(bulk(queue, texts)))
+        return len(await self._in_loop(self.publisher.enqueue(queue, [NewJob(text) for text in texts])))
 
     def job(
         self,
@@ -163,7 +167,12 @@ class Producer:
 
     async def close(self) -> None:
         """Gives back the connection."""
-        await self.publisher.close()
+        await self._in_loop(self.publisher.close())
+
+    async def _in_loop(self, call: Coroutine[Any, Any, T]) -> T:
+        if self.loop is None or asyncio.get_running_loop() is self.loop:
+            return await call
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
 
     async def __aenter__(self) -> Self:
         return self
@@ -213,8 +222,10 @@ def get_producer(url: str | None = None, *, max_payload: int | None = None, pool
 
 
 def use_producer(producer: Producer | None) -> None:
-    """Makes ``producer`` what ``get_producer()`` returns in this process (runners and tests do)."""
+    """Makes ``producer`` what ``get_producer()`` returns in this process (runners and tests do, in their loop)."""
     global _current  # noqa: PLW0603 - one per process is the point
+    if producer is not None:
+        producer.loop = asyncio.get_running_loop()
     _current = producer
 
 
@@ -246,6 +257,7 @@ def _shared_producer(target: _Target) -> Producer:
     known = _shared.setdefault(loop, {})
     if target not in known:
         producer = _open(target)
+        producer.loop = loop
         known[target] = _Shared(producer, _closer(producer, loop))
         # The first step makes the generator known to the loop; it waits for nothing.
         with suppress(StopIteration):
