@@ -48,9 +48,9 @@ MIB = 1024 * 1024
         (judge.privileges("bob", "eve", granted=True, owns=False), Level.WARN, "next partition"),
         (judge.privileges("eve", "eve", granted=True, owns=True), Level.OK, "eve may use"),
         (judge.queues([]), Level.OK, "0 queues, 0 jobs ready"),
-        (judge.queues([Queue("a", 5, 2, 61, served=True, subscribed=True)]), Level.OK, "2 dead letters"),
-        (judge.queues([Queue("a", 5, 0, 60, served=False, subscribed=True)]), Level.OK, "5 jobs ready"),
-        (judge.queues([Queue("a", 5, 0, 61, served=False, subscribed=True)]), Level.WARN, "a: 5 ready for 61 s"),
+        (judge.queues([Queue("a", 5, 2, 61, served=True, topics=("a",))]), Level.OK, "2 dead letters"),
+        (judge.queues([Queue("a", 5, 0, 60, served=False, topics=("a",))]), Level.OK, "5 jobs ready"),
+        (judge.queues([Queue("a", 5, 0, 61, served=False, topics=("a",))]), Level.WARN, "a: 5 ready for 61 s"),
     ],
 )
 def test_a_measurement_is_judged(check: Check, level: Level, said: str) -> None:

@@ -24,6 +24,7 @@ from workerpool.sources.postgres.admin_records import (
     JobState,
 )
 from workerpool.sources.postgres.admin_show import details
+from workerpool.sources.postgres.admin_topics import TopicQueue, subscriptions, unsubscribe
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool.sources.postgres.source import CANCEL_PREFIX
 
@@ -78,6 +79,16 @@ class PostgresAdmin:
         """The names of all queues, sorted."""
         async with self._transaction() as connection:
             return [row["name"] for row in await connection.fetch("select name from workerpool.queue order by name")]
+
+    async def topics(self) -> list[TopicQueue]:
+        """Which queues get copies of which topics."""
+        async with self._transaction() as connection:
+            return await subscriptions(connection)
+
+    async def unsubscribe(self, topic: str, queue: str) -> TopicQueue:
+        """Ends a subscription; raises ConfigError when there is none, SourceError while a runner consumes the queue."""
+        async with self._transaction() as connection:
+            return await unsubscribe(connection, topic, queue)
 
     async def jobs(self, queue: str | None, state: JobState | None, limit: int) -> list[JobRow]:
         """At most ``limit`` jobs in the order in which they come up; without a state those that are not finished.

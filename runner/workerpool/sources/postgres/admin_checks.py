@@ -52,14 +52,17 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One queue: jobs ready and dead, age (seconds) of the oldest ready one, whether a runner or a worker knows it."""
+    """One queue: jobs ready and dead, age (seconds) of the oldest ready one, whether a runner serves it.
+
+    ``topics``: what workers have subscribed it to; its own name alone for a queue that gets no copies.
+    """
 
     name: str
     ready: int
     dead: int
     oldest_age: float
     served: bool
-    subscribed: bool
+    topics: tuple[str, ...]
 
 
 def version(number: int) -> Check:
@@ -193,16 +196,24 @@ def queues(found: Sequence[Queue]) -> Check:
     starved = [it for it in found if it.ready and not it.served and it.oldest_age > STARVED_SECONDS]
     if starved:
         shown = "; ".join(
-            f"{it.name}: {it.ready} ready for {duration(it.oldest_age)} and no runner"
-            + ("" if it.subscribed else ", no worker ever subscribed")
-            for it in starved[:5]
+            f"{it.name}: {it.ready} ready for {duration(it.oldest_age)} and no runner, {_fed(it)}" for it in starved[:5]
         )
         cure = "start runners (`workerpool up` or `run`), or correct the name of the queue"
+        forgotten = [(topic, it.name) for it in starved for topic in it.topics if topic != it.name]
+        if forgotten:
+            cure += f", or end the copies: `workerpool topics unsubscribe {' '.join(forgotten[0])}`"
         return Check("queues", Level.WARN, shown, cure)
     dead = sum(it.dead for it in found)
     waiting = sum(it.ready for it in found)
     letters = f", {dead} dead letters (see `workerpool dlq list`)" if dead else ""
     return Check("queues", Level.OK, f"{len(found)} queues, {waiting} jobs ready{letters}")
+
+
+def _fed(queue: Queue) -> str:
+    copied = ", ".join(topic for topic in queue.topics if topic != queue.name)
+    if copied:
+        return f"gets copies of {copied}"
+    return "its workers are stopped" if queue.topics else "no worker ever subscribed"
 
 
 def duration(seconds: float) -> str:

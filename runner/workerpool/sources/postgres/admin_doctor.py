@@ -51,8 +51,8 @@ QUEUES = """
 select b.queue, b.ready, b.dead, b.oldest_age, b.truncated,
        exists (select from workerpool.runner r where b.queue = any (r.queues)
                and r.seen_at > now() - interval '30 seconds') as served,
-       exists (select from workerpool.subscription s join workerpool.queue q on q.id = s.queue_id
-               where q.name = b.queue) as subscribed
+       array(select s.topic from workerpool.subscription s join workerpool.queue q on q.id = s.queue_id
+             where q.name = b.queue order by s.topic) as topics
 from workerpool.backlog((select coalesce(array_agg(name order by name), '{}') from workerpool.queue)) b
 """
 
@@ -237,7 +237,7 @@ async def _queues(connection: Connection) -> Check:
     return judge.queues(
         [
             judge.Queue(
-                row["queue"], row["ready"], row["dead"], row["oldest_age"] or 0.0, row["served"], row["subscribed"]
+                row["queue"], row["ready"], row["dead"], row["oldest_age"] or 0.0, row["served"], tuple(row["topics"])
             )
             for row in rows
         ]
