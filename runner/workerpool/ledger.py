@@ -17,14 +17,22 @@ class Ledger:
 
     metrics: Metrics
     _held: dict[int, Job] = field(default_factory=dict)
+    _cancelled: dict[int, Job] = field(default_factory=dict)
 
     def held(self) -> Sequence[Job]:
         """The jobs held now; callable from any thread."""
         return list(self._held.values())
 
     def mine(self, jobs: Sequence[Job]) -> list[Job]:
-        """Those of ``jobs`` that are still held under the same claim."""
-        return [job for job in jobs if self._held.get(job.id) is job]
+        """Those of ``jobs`` that are still held under the same claim and were not cancelled."""
+        held, gone = self._held, self._cancelled
+        return [job for job in jobs if held.get(job.id) is job and gone.get(job.id) is not job]
+
+    def cancelled(self, jobs: Sequence[Job]) -> list[Job]:
+        """Somebody cancelled these; returns those that this process held. No lease is lost by it."""
+        ours = self.mine(jobs)
+        self._cancelled.update((job.id, job) for job in ours)
+        return ours
 
     def claimed(self, jobs: Sequence[Job], seconds: float) -> list[Job]:
         """A claim was answered after ``seconds``; returns what this process held under an older claim and lost.
@@ -49,16 +57,26 @@ class Ledger:
             # The same job may have been handed back and claimed again meanwhile: that is another Job value.
             if held.get(it.job.id) is it.job:
                 del held[it.job.id]
-        lost = {job.id for job in stale}
+        gone = self._called_off(settlements) if self._cancelled else frozenset()
+        lost = {job.id for job in stale} - gone
         if lost:
             self.metrics.stale_settlements += len(lost)
             log.warning("%d outcomes came after their lease was lost and were not recorded", len(lost))
         groups: dict[tuple[str, Status], list[float]] = {}
         for job, outcome, duration, worker in settlements:
-            if outcome is SUCCEEDED and not lost:
+            if outcome is SUCCEEDED and not lost and not gone:
                 status = Status.COMPLETED
+            elif job.id in gone:
+                status = Status.CANCELLED
             else:
                 status = Status.STALE if job.id in lost else STATUS_OF[type(outcome)]
             groups.setdefault((worker, status), []).append(duration)
         for (worker, status), durations in groups.items():
             self.metrics.observe_many(worker, status, durations)
+
+    def _called_off(self, settlements: Sequence[Settlement]) -> frozenset[int]:
+        """The ids of the cancelled jobs among these, which are forgotten."""
+        gone = frozenset(it.job.id for it in settlements if self._cancelled.get(it.job.id) is it.job)
+        for job_id in gone:
+            del self._cancelled[job_id]
+        return gone

@@ -23,6 +23,7 @@ class Status(StrEnum):
     EXPIRED = "expired"
     INTERRUPTED = "interrupted"
     STALE = "stale"
+    CANCELLED = "cancelled"
 
 
 STATUS_OF: Final[dict[type[Outcome], Status]] = {

@@ -12,7 +12,6 @@ class DeadReason(StrEnum):
     INVALID = "invalid"
     TERMINAL = "terminal"
     CRASHED = "crashed"
-    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Expired:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """Cut off by drain, fencing or shutdown, or never started: handed back at no cost."""
+    """Cut off by drain, fencing, cancellation or shutdown, or never started: handed back at no cost."""
 
 
 @dataclass(frozen=True, slots=True)

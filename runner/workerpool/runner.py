@@ -31,7 +31,7 @@ from workerpool.pipeline import Services, Tracer, compile_pipeline
 from workerpool.probe_server import ProbeServer
 from workerpool.probes import Pulse, RunnerProbes, RunnerStatus
 from workerpool.producer import Producer, use_producer
-from workerpool.registry import select, subscriptions
+from workerpool.selection import chosen
 from workerpool.settler import Settler
 from workerpool.sources.base import Job, JobSource, Settlement, Subscription
 from workerpool_contract.environment import RunnerSettings
@@ -44,39 +44,6 @@ LAST_SECONDS = 10.0
 """How long a drain that is over may take to stop its handlers and to hand back their jobs."""
 WATCH_INTERVAL = 0.05
 """Seconds between two looks at timeouts: how late a timeout may strike."""
-
-
-def chosen(
-    definitions: Sequence[WorkerDefinition], settings: RunnerSettings
-) -> list[tuple[WorkerDefinition, Subscription]]:
-    """The workers that this process runs, with the pool's settings over their own, and their queues.
-
-    Named workers; else those that consume the pool's queue; else all. Raises ConfigError.
-    """
-    queues = subscriptions(definitions)
-    picked = select(definitions, settings.workers)
-    if settings.queue is not None:
-        serving = [it for it in picked if queues[it.name].queue == settings.queue]
-        if not serving:
-            known = ", ".join(sorted({queues[it.name].queue for it in picked}))
-            raise ConfigError(
-                f"queue: no worker consumes {settings.queue!r}; the queues of these workers are {known}. "
-                "Correct source.postgres.queue in the manifest or the worker's topic"
-            )
-        if not settings.workers:
-            picked = tuple(serving)
-    return [(_overridden(it, settings), queues[it.name]) for it in picked]
-
-
-def _overridden(definition: WorkerDefinition, settings: RunnerSettings) -> WorkerDefinition:
-    return definition.overridden(
-        concurrency=settings.concurrency,
-        job_timeout=settings.job_timeout,
-        max_retries=settings.max_retries,
-        backoff=settings.retry_backoff,  # type: ignore[arg-type]  # the settings checked the word
-        initial_delay=settings.retry_initial_delay,
-        max_delay=settings.retry_max_delay,
-    )
 
 
 @dataclass(slots=True)
@@ -124,6 +91,7 @@ class Runner:
         self._dispatcher = dispatcher
         pulse = Pulse(self.clock, self.metrics.loop_lag_seconds.observe)
         source.on_fenced(self._fenced)
+        source.on_cancelled(self._cancelled)
         probes = self._serve_probes(pulse, counter)
         producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
         use_producer(producer)
@@ -290,10 +258,15 @@ class Runner:
     def _fenced(self, jobs: Sequence[Job]) -> None:
         self._cut_off(self._ledger.mine(jobs))
 
+    def _cancelled(self, jobs: Sequence[Job]) -> None:
+        for job in (ours := self._ledger.cancelled(jobs)):
+            log.info("Job %d of %s was cancelled; its handler is cut off", job.id, job.queue)
+        for lane in self._lanes:
+            lane.cut(ours, "cancelled")
+
     def _cut_off(self, lost: Sequence[Job]) -> None:
-        if not lost:
-            return
-        log.warning("Lost the lease of %d jobs; their handlers are cut off", len(lost))
+        if lost:
+            log.warning("Lost the lease of %d jobs; their handlers are cut off", len(lost))
         for lane in self._lanes:
             lane.cut(lost, "fenced")
 

@@ -22,7 +22,7 @@ LOGGER: Final = logging.getLogger("workerpool.pipeline")
 class Slot(Protocol):
     """What the lane shares with the pipeline about the job that runs: why it cancelled the slot's task, if it did.
 
-    "timeout", "fenced" (the lease is lost), "drain" (the runner stops) or "cancelled" (the user called the job off).
+    "timeout", "fenced" (the lease is lost), "drain" (the runner stops) or "cancelled" (the job is gone).
     """
 
     @property
@@ -134,13 +134,12 @@ def _cut_off(slot: Slot, error: BaseException) -> Outcome | None:
     """The outcome of an attempt that was ended from outside, None when it failed by itself or ran too long."""
     if slot.cancel_reason is not None and (task := asyncio.current_task()) is not None:
         task.uncancel()
-    if slot.cancel_reason in ("fenced", "drain"):
+    if slot.cancel_reason in ("fenced", "drain", "cancelled"):
         # Fenced: if nobody else claimed the job after all, handing it back spares it the wait for the lease's end.
+        # Cancelled: the job is gone, so there is nothing left to hand back.
         return Interrupted()
     if isinstance(error, LeaseLost):
         return Stale()
-    if slot.cancel_reason == "cancelled":
-        return DeadLetter(DeadReason.CANCELLED, "cancelled while it ran")
     return None
 
 

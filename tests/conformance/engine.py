@@ -103,6 +103,7 @@ class Consumer:
     source: JobSource
     held: dict[int, Job] = field(default_factory=dict)
     fenced: list[Job] = field(default_factory=list)
+    cancelled: list[Job] = field(default_factory=list)
 
     async def claim(self, queue: str = "orders", limit: int = 10) -> list[Job]:
         """Claims from one queue and holds the jobs."""
@@ -142,6 +143,7 @@ class Stage:
         """An open source on these queues (default: orders)."""
         consumer = Consumer(self.engine.source(lambda: id(consumer) in self._stalled))
         consumer.source.on_fenced(consumer.fenced.extend)
+        consumer.source.on_cancelled(consumer.cancelled.extend)
         wanted = [it if isinstance(it, Subscription) else Subscription(it, it) for it in queues or ("orders",)]
         await consumer.source.open(wanted, lambda: list(consumer.held.values()))
         self._consumers.append(consumer)

@@ -171,9 +171,10 @@ async def test_the_holder_of_a_cancelled_job_is_told_and_settles_nothing(stage: 
     assert await stage.engine.cancel(sent.id)
 
     async def told() -> bool:
-        return {fenced.id for fenced in consumer.fenced} == {job.id}
+        return consumer.cancelled == [job]
 
     await eventually(told, "the news of the cancellation")
+    assert consumer.fenced == []
     assert not await consumer.settle(job, Succeeded("1", (Output("invoices", "1"),)))
     assert [(it.state, it.result) for it in await stage.engine.finished("orders")] == [("cancelled", None)]
     assert (await stage.engine.backlog("invoices")).ready == 0

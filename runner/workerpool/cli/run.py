@@ -20,7 +20,8 @@ from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError
 from workerpool.logs import LogSettings, configure
 from workerpool.reload import Reloader, ReloadSettings
-from workerpool.runner import Runner, chosen
+from workerpool.runner import Runner
+from workerpool.selection import chosen
 from workerpool.supervisor import Supervisor, SupervisorSettings
 from workerpool.telemetry import exports_spans
 from workerpool.tracing import open_tracer

@@ -128,6 +128,10 @@ class JobSource(Protocol):
         """``callback`` is told, in the loop that opened the source, the jobs whose lease can't be renewed in time."""
         ...
 
+    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """``callback`` is told, in the same loop, the held jobs that somebody cancelled: they are gone."""
+        ...
+
     @property
     def connected(self) -> bool:
         """Whether the last exchange with the server succeeded (feeds /ready, never /live)."""

@@ -39,7 +39,15 @@ def test_each_attempt_counts_once_and_timed_ones_enter_the_histogram() -> None:
     read = samples(render(counted(), Gauges()))
     labels = {("worker", "certify"), ("queue", "model-certification")}
     by_status = {status: read["workerpool_jobs_total", frozenset(labels | {("status", status)})] for status in Status}
-    assert by_status == {"completed": 1, "retried": 1, "dead": 1, "expired": 1, "interrupted": 0, "stale": 0}
+    assert by_status == {
+        "completed": 1,
+        "retried": 1,
+        "dead": 1,
+        "expired": 1,
+        "interrupted": 0,
+        "stale": 0,
+        "cancelled": 0,
+    }
     assert read["workerpool_job_duration_seconds_count", frozenset(labels)] == 3
     assert read["workerpool_job_duration_seconds_sum", frozenset(labels)] == pytest.approx(1003.02)
     assert read["workerpool_job_duration_seconds_bucket", frozenset(labels | {("le", "0.025")})] == 1

@@ -13,9 +13,11 @@ from tests.unit.runner.stand import Clock
 from workerpool import runner as module
 from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError, SourceUnavailable
+from workerpool.metrics import Status
 from workerpool.producer import publish
 from workerpool.registry import REGISTRY
-from workerpool.runner import Runner, chosen
+from workerpool.runner import Runner
+from workerpool.selection import chosen
 from workerpool.sources.base import Job, NewJob, Settlement, Subscription
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.source import MemoryPublisher, MemorySource
@@ -355,6 +357,38 @@ async def test_a_job_that_another_runner_took_is_cut_off(stage_of: StageOf) -> N
 
         await eventually(let_go, "the end of the handler")
         assert stage.engine.history == []
+
+
+async def test_a_job_that_somebody_cancelled_is_cut_off_and_is_no_lost_lease(
+    stage_of: StageOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = Hold()
+
+    @worker(topic="orders", concurrency=1)
+    async def slow(order: int) -> None:
+        await hold()
+
+    async with stage_of(slow) as stage:
+        await stage.start()
+        stage.enqueue("1")
+        await hold.inside.wait()
+        stage.enqueue("2")
+        waiting = await stage.source.claim({"orders": 1})
+        stage.runner._claimed(waiting, 0.0)
+        stage.runner._lanes[0].offer(waiting)
+        with caplog.at_level("INFO"):
+            assert all(stage.engine.cancel(row.id) for row in stage.engine.unfinished("orders"))
+
+            async def counted() -> bool:
+                return stage.runner.metrics.series["slow"].counts[Status.CANCELLED] == 2
+
+            await eventually(counted, "the end of both jobs")
+        texts = [record.getMessage() for record in caplog.records]
+        assert sum("cancelled" in text for text in texts) == 2
+        assert not any("lease" in text for text in texts)
+        metrics = stage.runner.metrics
+        assert (metrics.stale_settlements, metrics.series["slow"].counts[Status.INTERRUPTED]) == (0, 0)
+        assert [it.state for it in stage.engine.history] == ["cancelled", "cancelled"]
 
 
 async def test_publishing_inside_a_handler_uses_the_runners_own_producer(stage_of: StageOf) -> None:

@@ -28,7 +28,7 @@ class Owner(Protocol):
         """The jobs whose leases it still renews."""
         ...
 
-    def taken(self, job: Job) -> None:
+    def taken(self, job: Job, *, cancelled: bool) -> None:
         """It is no longer this source's: another one claimed it after its lease ran out, or it was cancelled."""
         ...
 
@@ -143,7 +143,7 @@ class MemoryEngine:
             row = rows.pop(job_id, None)
             if row is not None:
                 self._close(row, "cancelled", now)
-                self._tell_holder(row, now)
+                self._tell_holder(row, now, cancelled=True)
                 return True
         return False
 
@@ -226,16 +226,16 @@ class MemoryEngine:
         heapq.heappush(self._heaps.setdefault(row.queue, []), row.order)
 
     def _lease(self, row: Row, token: Token, now: float, lease: float) -> Job:
-        self._tell_holder(row, now)
+        self._tell_holder(row, now, cancelled=False)
         if row.token is not None and (row.crashes == 0 or row.marked):
             row.crashes += 1
         row.token, row.lease_until, row.marked = token, now + lease, False
         return row.claimed(now)
 
-    def _tell_holder(self, row: Row, now: float) -> None:
+    def _tell_holder(self, row: Row, now: float, *, cancelled: bool) -> None:
         holder = self._owners.get(row.token.boot) if row.token is not None else None
         if holder is not None:
-            holder.taken(row.claimed(now))
+            holder.taken(row.claimed(now), cancelled=cancelled)
 
     def _tidy(self, now: float) -> None:
         """Moves due jobs to their queues, renews what its owner still holds, offers again what nobody renewed."""

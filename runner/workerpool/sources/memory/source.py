@@ -43,6 +43,7 @@ class MemorySource:
     _held: Callable[[], Sequence[Job]] = field(default=tuple)
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
+    _on_cancelled: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
         """Declares the subscriptions and begins to renew what ``held`` returns."""
@@ -106,6 +107,10 @@ class MemorySource:
         """``callback`` is told the jobs that another source claimed."""
         self._on_fenced = callback
 
+    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """``callback`` is told the held jobs that were cancelled."""
+        self._on_cancelled = callback
+
     @property
     def connected(self) -> bool:
         """Whether the source is open."""
@@ -115,9 +120,10 @@ class MemorySource:
         """For the engine: the jobs to renew."""
         return () if self.stalled else self._held()
 
-    def taken(self, job: Job) -> None:
-        """For the engine: the lease of this job ran out and another source claimed it."""
-        self._on_fenced([held for held in self._held() if (held.id, held.handle) == (job.id, job.handle)])
+    def taken(self, job: Job, *, cancelled: bool) -> None:
+        """For the engine: this job was cancelled, or its lease ran out and another source claimed it."""
+        tell = self._on_cancelled if cancelled else self._on_fenced
+        tell([held for held in self._held() if (held.id, held.handle) == (job.id, job.handle)])
 
     def notify(self) -> None:
         """For the engine: somebody enqueued."""

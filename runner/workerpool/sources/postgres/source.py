@@ -75,6 +75,7 @@ class PostgresSource:
     _control: ControlThread | None = None
     _upkeep: Upkeep | None = None
     _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
+    _on_cancelled: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
 
     def __post_init__(self) -> None:
         """Lines are lazy: nothing connects before ``open``."""
@@ -222,6 +223,10 @@ class PostgresSource:
         """Called in the main loop with jobs that this runner must stop working on."""
         self._on_fenced = callback
 
+    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
+        """Called in the main loop with held jobs that somebody cancelled."""
+        self._on_cancelled = callback
+
     @property
     def connected(self) -> bool:
         """Whether the control thread, which talks to the server all the time, reaches it."""
@@ -284,7 +289,7 @@ class PostgresSource:
             if self._control is not None:
                 self._control.promote_soon()
         elif self._upkeep is not None and payload[1:].isdigit():
-            self._on_fenced([job for job in self._upkeep.held() if job.id == int(payload[1:])])
+            self._on_cancelled([job for job in self._upkeep.held() if job.id == int(payload[1:])])
 
     def _note_connected(self) -> None:
         self._connected = True
