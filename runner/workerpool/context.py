@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from workerpool.errors import ConfigError, LeaseLost
+from workerpool.jsontext import write_json
 from workerpool.logs import bound
 from workerpool.outcome import SUCCEEDED, Succeeded
 from workerpool.sources.base import Enqueued, Job, Settlement
@@ -123,7 +124,7 @@ class JobContext:
             raise ConfigError("state is empty; say in a word what the job is doing")
         if progress is not None and not (type(progress) is int and 0 <= progress <= FULL):
             raise ConfigError(f"progress: {progress!r} is not a whole number from 0 to 100; use None when unknown")
-        data = None if metadata is None else to_json(metadata).decode()
+        data = None if metadata is None else write_json(metadata, "metadata", "pass").decode()
         await self._in_loop(self._sink.progress(self.job, state, progress, data))
 
     async def complete(self, state: str, result: object = None) -> None:

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
-
 from workerpool.engines import open_publisher
 from workerpool.errors import ConfigError, PayloadError
+from workerpool.jsontext import write_json
 from workerpool.sources.base import Enqueued, NewJob, Publisher
 from workerpool.telemetry import trace_headers
 from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
@@ -154,14 +153,8 @@ class Producer:
         )
 
     def encode(self, payload: Any) -> str:  # noqa: ANN401 - as send
-        """The payload as JSON text. Raises PayloadError when it has none or is too large."""
-        try:
-            data = to_json(payload, inf_nan_mode="strings")
-        except (PydanticSerializationError, ValueError) as error:
-            raise PayloadError(
-                f"payload: {type(payload).__name__} can't be written as JSON ({error}); send dicts, lists, texts, "
-                "numbers, or a pydantic model"
-            ) from None
+        """The payload as JSON text. Raises PayloadError when it has none (NaN hasn't) or is too large."""
+        data = write_json(payload, "the payload", "send")
         check_size(len(data), self.max_payload)
         return data.decode()
 
@@ -286,14 +279,6 @@ def check_size(size: int, limit: int) -> None:
             f"payload: {size} bytes are over the limit of {limit}; store the data elsewhere and send a reference, "
             "or raise WORKERPOOL_MAX_PAYLOAD_BYTES"
         )
-
-
-def parse_payload(text: str) -> Any:  # noqa: ANN401 - whatever JSON can say
-    """The value of JSON text. Raises PayloadError with line and column."""
-    try:
-        return from_json(text)
-    except ValueError as error:
-        raise PayloadError(f"payload: not JSON ({error}); write one JSON value, for example '{{\"id\": 1}}'") from None
 
 
 def _seconds(name: str, value: float | timedelta) -> float:

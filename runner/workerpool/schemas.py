@@ -5,9 +5,10 @@ from functools import partial
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticSerializationError, from_json, to_json
+from pydantic_core import from_json
 
 from workerpool.errors import PayloadError
+from workerpool.jsontext import write_json
 from workerpool.signatures import Shape
 
 Decode = Callable[[str], Any]
@@ -80,15 +81,7 @@ def _parse_object(text: str) -> dict[str, Any]:
 
 
 def _write(result: object, limit: int) -> str:
-    try:
-        data = to_json(result)
-        if b"NaN" in data or b"Infinity" in data:
-            parse_json(data.decode())
-    except PydanticSerializationError as error:
-        cure = "return dicts, lists, text, numbers, dates or pydantic models"
-        raise PayloadError(f"the result is not JSON: {error}; {cure}") from None
-    except ValueError:
-        raise PayloadError("the result holds NaN or Infinity, which JSON lacks; return None in their place") from None
+    data = write_json(result, "the result", "return")
     if len(data) > limit:
         raise PayloadError(
             f"the result has {len(data)} bytes, the limit is {limit}; store it elsewhere and return its address, "
