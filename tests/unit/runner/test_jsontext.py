@@ -46,5 +46,5 @@ def test_what_json_cannot_say_is_told_apart() -> None:
         write_json(object(), "the payload", "send")
     circle: list[object] = []
     circle.append(circle)
-    with pytest.raises(PayloadError, match="the payload is not JSON: .*Circular reference"):
+    with pytest.raises(PayloadError, match=r"the payload is not JSON: .*Circular reference"):
         write_json(circle, "the payload", "send")
