@@ -35,12 +35,24 @@ class Slot:
     started: float = 0.0
     deadline: float = float("inf")
     task: "asyncio.Task[None] | None" = None
+    _in_hook: bool = False
 
     def cut(self, reason: str) -> None:
-        """Cancels the handler that runs here, once."""
-        if self.job is not None and self.cancel_reason is None and self.task is not None:
-            self.cancel_reason = reason
-            self.task.cancel()
+        """Cancels the handler that runs here, once, and once more the hook that makes up for it."""
+        if self.job is None or self.task is None or (self.cancel_reason is not None and not self._in_hook):
+            return
+        self.cancel_reason = self.cancel_reason or reason
+        self._in_hook = False
+        self.task.cancel()
+
+    def hook_begins(self) -> None:
+        """The handler is over and its time with it; a hook has a limit of its own."""
+        self.deadline = float("inf")
+        self._in_hook = True
+
+    def hook_ends(self) -> None:
+        """What follows is not cut off twice."""
+        self._in_hook = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,14 @@ class Slot(Protocol):
         """None while nobody has cancelled the job."""
         ...
 
+    def hook_begins(self) -> None:
+        """The handler's timeout counts no more; a handler that was cut off leaves a hook that may be cut off too."""
+        ...
+
+    def hook_ends(self) -> None:
+        """The hook is over."""
+        ...
+
 
 class JobCrashed(WorkerPoolError):
     """Given to on_error for a job whose runner died under it time and again; it was not run once more."""
@@ -113,6 +121,7 @@ class Verdicts:
 
     async def hook(self, name: str, call: Call, slot: Slot, *arguments: object) -> None:
         """Calls a hook; whatever goes wrong in it is logged and changes nothing."""
+        slot.hook_begins()
         try:
             async with asyncio.timeout(self.hook_timeout):
                 await call(*arguments)
@@ -120,6 +129,8 @@ class Verdicts:
             if isinstance(error, GeneratorExit) or _is_shutdown(error, slot):
                 raise
             LOGGER.warning("%s of worker %s failed: %s", name, self.definition.name, describe(error))
+        finally:
+            slot.hook_ends()
 
     def _dead_letter(self, job: Job, reason: DeadReason, text: str, words: str) -> DeadLetter:
         topic, name = self.definition.dlq_topic, self.definition.name

@@ -37,6 +37,12 @@ class Unhurried:
 
     cancel_reason: str | None = None
 
+    def hook_begins(self) -> None:
+        """Nothing to note."""
+
+    def hook_ends(self) -> None:
+        """Nothing to note."""
+
 
 @pytest.fixture(params=LIBRARIES)
 async def caller(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Caller]:

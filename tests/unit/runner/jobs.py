@@ -28,6 +28,12 @@ class Slot:
         assert self.task is not None
         self.task.cancel()
 
+    def hook_begins(self) -> None:
+        """No timeout runs here."""
+
+    def hook_ends(self) -> None:
+        """Nothing to end."""
+
 
 @dataclass
 class Sink:

@@ -334,6 +334,54 @@ async def test_a_handler_over_the_job_timeout_is_cut_off_and_retried(stage_of: S
         assert "30 s" in (left.last_error or "")
 
 
+async def test_a_hook_has_its_own_time_when_that_of_the_job_is_over(stage_of: StageOf) -> None:
+    hold, finished = Hold(), asyncio.Event()
+
+    async def after(_order: int, _result: int) -> None:
+        await hold()
+        finished.set()
+
+    @worker(topic="orders", on_success=after)
+    async def double(order: int) -> int:
+        return order * 2
+
+    async with stage_of(double, job_timeout=5.0) as stage:
+        await stage.start()
+        stage.enqueue("1")
+        await hold.inside.wait()
+        stage.clock.now += 6
+        stage.runner._lanes[0].watch()
+        await asyncio.sleep(0)
+        hold.go.set()
+        await stage.done(1)
+        assert finished.is_set()
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_a_hook_that_outlasts_the_drain_leaves_no_job_leased(stage_of: StageOf, late: bool) -> None:
+    hold, hung = Hold(), Hold()
+
+    async def hook(_order: int, _what: object) -> None:
+        await hung()
+
+    @worker(topic="orders", max_retries=0, on_success=hook, on_error=hook)
+    async def handle(order: int) -> int:
+        if late:
+            await hold()
+        return order
+
+    async with stage_of(handle, job_timeout=5.0, drain_timeout=0.01) as stage:
+        await stage.start()
+        stage.enqueue("1")
+        if late:
+            await hold.inside.wait()
+            stage.clock.now += 6
+        await hung.inside.wait()
+        stage.runner.stop()
+        await stage.ended()
+        assert stage.source.log == ["open", "DeadLetter" if late else "Succeeded", "close"]
+
+
 async def test_a_job_that_another_runner_took_is_cut_off(stage_of: StageOf) -> None:
     hold = Hold()
 
