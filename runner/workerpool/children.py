@@ -13,7 +13,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ class Command:
     """What to run: argument vector and the whole environment."""
 
     argv: Sequence[str]
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)
 
 
 class Child:

@@ -1,7 +1,7 @@
 """Which engine a WORKERPOOL_URL means: its scheme chooses, and only that engine's libraries are imported."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ EXAMPLE = "postgresql://user:password@host:5432/database"
 class SourceOptions:
     """What a source must know of its runner. ``lease`` and ``retention`` in seconds; ``clock`` in monotonic seconds."""
 
-    url: str
+    url: str = field(repr=False)
     boot: "UUID"
     name: str
     host: str

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
 from uuid import uuid4
@@ -74,7 +74,7 @@ select current_user as who, has_schema_privilege('workerpool', 'usage')
 class Patient:
     """What is examined: where, and with which settings (seconds) runners are told to work."""
 
-    url: str
+    url: str = field(repr=False)
     pooled: bool = False
     lease: float = 30.0
     job_timeout: float = 300.0

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -46,7 +46,7 @@ class Endpoint:
     ``timeout``: deadline in seconds for every statement and for connecting.
     """
 
-    url: str
+    url: str = field(repr=False)
     pooled: bool = False
     timeout: float = 10.0
 

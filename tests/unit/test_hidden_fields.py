@@ -1,0 +1,45 @@
+"""Values that hold URLs or environments don't show them when they are printed, as in a traceback."""
+
+from pathlib import Path
+from time import monotonic
+from uuid import UUID
+
+import pytest
+
+from workerpool.children import Command
+from workerpool.engines import SourceOptions
+from workerpool.sources.postgres.admin_doctor import Patient
+from workerpool.sources.postgres.connection import Endpoint
+from workerpool_contract.environment import RunnerSettings
+from workerpool_operator.local.processes import Surroundings
+from workerpool_operator.local.replica import Plan
+
+URL = "postgresql://app:hunter2@db/queue"
+ENVIRON = {"WORKERPOOL_URL": URL}
+SETTINGS = RunnerSettings(url=URL)
+HOLDERS = (
+    SETTINGS,
+    Command(("run",), ENVIRON),
+    SourceOptions(
+        url=URL,
+        boot=UUID(int=1),
+        name="r",
+        host="h",
+        pid=1,
+        version="1",
+        slots=1,
+        lease=30.0,
+        retention=60.0,
+        pooled=False,
+        clock=monotonic,
+    ),
+    Patient(URL),
+    Endpoint(URL),
+    Surroundings(Path(), ENVIRON, SETTINGS, {"p": URL}),
+    Plan("p-1", ("run",), SETTINGS, ENVIRON, Path()),
+)
+
+
+@pytest.mark.parametrize("holder", HOLDERS, ids=lambda holder: type(holder).__name__)
+def test_no_secret_is_in_the_text_of_a_value(holder: object) -> None:
+    assert "hunter2" not in repr(holder)
