@@ -1,5 +1,6 @@
 """A network between a runner and the server that a test can make bad: stall it, or lose one answer."""
 
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -8,6 +9,8 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 CHUNK = 65_536
+LOOK_EVERY = 0.02
+"""Seconds between two looks at a connection that is held up."""
 
 
 @dataclass
@@ -20,18 +23,27 @@ class _Loss:
 
 
 @dataclass
+class _Link:
+    """One forwarded connection. ``said``: the first words of the client, which name its role."""
+
+    client: socket.socket
+    flowing: threading.Event
+    server: socket.socket | None = None
+    said: bytearray = field(default_factory=bytearray)
+
+
+@dataclass
 class Proxy:
     """Forwards connections from a port of its own to the server at ``target``."""
 
     target: tuple[str, int]
     _listener: socket.socket = field(init=False)
-    _flowing: threading.Event = field(default_factory=threading.Event)
-    _open: list[socket.socket] = field(default_factory=list)
+    _links: list[_Link] = field(default_factory=list)
+    _lets_in: bool = True
     _loss: _Loss | None = None
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._flowing.set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, url: str) -> str:
@@ -39,13 +51,17 @@ class Proxy:
         parts = urlsplit(url)
         return parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
 
-    def stall(self) -> None:
-        """From now on nothing arrives on either side; what is sent waits, new connections too."""
-        self._flowing.clear()
+    def stall(self, *, new_too: bool = True) -> None:
+        """From now on nothing arrives on either side; what is sent waits, on new connections only if ``new_too``."""
+        self._lets_in = not new_too
+        for link in self._links:
+            link.flowing.clear()
 
     def heal(self) -> None:
         """Everything that waits arrives, whether or not its sender still cares."""
-        self._flowing.set()
+        self._lets_in = True
+        for link in self._links:
+            link.flowing.set()
 
     def lose_answer(self, role: str, marker: str) -> threading.Event:
         """Loses the next answer to connections of ``workerpool <role>`` that contains ``marker``, and the connection.
@@ -57,49 +73,67 @@ class Proxy:
 
     def close(self) -> None:
         """Closes everything."""
-        self._flowing.set()
-        for one in [self._listener, *self._open]:
-            _shut(one)
+        _shut(self._listener)
+        for link in self._links:
+            link.flowing.set()
+            _shut(link.client)
+            if link.server is not None:
+                _shut(link.server)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                self._open.append(client)
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+                link = _Link(client, threading.Event())
+                self._links.append(link)
+                if self._lets_in:
+                    link.flowing.set()
+                threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
-        self._flowing.wait()
+    def _serve(self, link: _Link) -> None:
+        link.flowing.wait()
         try:
-            server = socket.create_connection(self.target)
+            link.server = server = socket.create_connection(self.target)
         except OSError:
-            _shut(client)
+            _shut(link.client)
             return
-        self._open.append(server)
-        said = bytearray()
-        threading.Thread(target=self._pump, args=(client, server, said, False), daemon=True).start()
-        self._pump(server, client, said, True)
-
-    def _pump(self, source: socket.socket, sink: socket.socket, said: bytearray, is_answer: bool) -> None:
-        """``said``: the first words of the client, which name its role."""
+        threading.Thread(target=self._ask, args=(link, server), daemon=True).start()
         with suppress(OSError):
-            while data := source.recv(CHUNK):
-                self._flowing.wait()
-                if not is_answer and len(said) < CHUNK:
-                    said += data
-                elif is_answer and self._is_lost(data, said):
+            while data := server.recv(CHUNK):
+                link.flowing.wait()
+                if self._is_lost(data, link):
                     break
-                sink.sendall(data)
-        _shut(source)
-        _shut(sink)
+                link.client.sendall(data)
+        _shut(link.client)
+        _shut(server)
 
-    def _is_lost(self, data: bytes, said: bytearray) -> bool:
+    def _ask(self, link: _Link, server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := link.client.recv(CHUNK):
+                data += _held_up(link)
+                if len(link.said) < CHUNK:
+                    link.said += data
+                server.sendall(data)
+        _shut(link.client)
+        _shut(server)
+
+    def _is_lost(self, data: bytes, link: _Link) -> bool:
         loss = self._loss
-        if loss is None or loss.role not in said or loss.marker not in data:
+        if loss is None or loss.role not in link.said or loss.marker not in data:
             return False
         self._loss = None
         loss.happened.set()
         return True
+
+
+def _held_up(link: _Link) -> bytes:
+    """What else the client says while nothing flows: it may be gone by the time this is delivered."""
+    more = bytearray()
+    while not link.flowing.wait(LOOK_EVERY):
+        with suppress(OSError):
+            while select.select([link.client], [], [], 0)[0] and (data := link.client.recv(CHUNK)):
+                more += data
+    return bytes(more)
 
 
 def _shut(one: socket.socket) -> None:

@@ -30,6 +30,15 @@ async def source(scene: Scene) -> AsyncIterator[PostgresSource]:
     await made.close()
 
 
+async def _until_somebody_waits(session: "asyncpg.Connection[asyncpg.Record]") -> None:
+    ask = "select count(*) > 0 from pg_locks where not granted and locktype = 'transactionid'"
+
+    async def waits() -> bool:
+        return bool(await session.fetchval(ask))
+
+    await eventually(waits, "the settlement waits for the other session")
+
+
 async def _settle_behind(scene: Scene, source: PostgresSource, statement: str, outcome: Outcome) -> list[Job]:
     """Settles three jobs while another session has changed their rows and not committed yet; returns the stale."""
     scene.tables.enqueue(QUEUE, [{"n": n} for n in range(3)])
@@ -38,13 +47,7 @@ async def _settle_behind(scene: Scene, source: PostgresSource, statement: str, o
     async with other.transaction():
         await other.execute(statement)
         settling = asyncio.create_task(source.settle([Settlement(job, outcome, 0.1, "w") for job in jobs]))
-
-        async def waits() -> bool:
-            return bool(
-                await other.fetchval("select count(*) from pg_locks where not granted and locktype = 'transactionid'")
-            )
-
-        await eventually(waits, "the settlement waits for the other session")
+        await _until_somebody_waits(other)
     stale = await settling
     await other.close()
     return stale
@@ -69,3 +72,20 @@ async def test_a_settlement_that_meets_another_claim_is_stale(
     assert len(await _settle_behind(scene, source, STEAL, outcome)) == 3
     assert [job["claim"] for job in scene.tables.jobs()] == [1, 1, 1]
     assert scene.tables.history() == []
+
+
+async def test_a_mixed_settlement_never_waits_in_a_circle(scene: Scene, source: PostgresSource) -> None:
+    """Another session holds the job that is handed back, and then wants the one that is finished."""
+    scene.tables.enqueue(QUEUE, [{"n": n} for n in range(2)])
+    released, finished = await source.claim({QUEUE: 2})
+    other = await asyncpg.connect(scene.tables.url)
+    async with other.transaction():
+        await other.execute(f"{RENEW} where id = $1", released.id)
+        batch = [Settlement(released, Interrupted(), 0.0, "w"), Settlement(finished, SUCCEEDED, 0.1, "w")]
+        settling = asyncio.create_task(source.settle(batch))
+        await _until_somebody_waits(other)
+        await other.execute(f"{RENEW} where id = $1", finished.id)
+    assert await settling == []
+    await other.close()
+    assert [(job["id"], job["boot"]) for job in scene.tables.jobs()] == [(released.id, None)]
+    assert [row["id"] for row in scene.tables.history()] == [finished.id]
