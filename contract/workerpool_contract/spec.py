@@ -87,7 +87,9 @@ class WorkerSpec(Model):
     )
     app: ModuleName = Field(description="Python module that defines the workers, for example shop.workers.")
     names: tuple[WorkerName, ...] = Field(
-        default=(), max_length=64, description="Run only these workers of the module; empty: those that consume the queue."
+        default=(),
+        max_length=64,
+        description="Run only these workers of the module; empty: those that consume the queue.",
     )
     concurrency: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = Field(
         default=None, description="Jobs that one process runs at the same time; unset: as each worker declares."
