@@ -17,11 +17,6 @@ class Handlers:
         self._threads = Threads()
         self._processes: list[Processes] = []
 
-    @property
-    def busy_threads(self) -> int:
-        """Threads that run something, abandoned handlers included."""
-        return self._threads.busy
-
     def caller(self, function: Handler, executor: Executor, concurrency: int) -> Call:
         """An awaitable form of ``function``; for "async" that is the function itself, so it costs nothing."""
         if executor == "async":

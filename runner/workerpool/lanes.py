@@ -175,10 +175,7 @@ class Lane:
     def close(self) -> None:
         """No further job starts; what was not started goes back."""
         self.closing = True
-        while self._buffer:
-            self._give_up(self._buffer.popleft())
-        while self._suspects:
-            self._give_up(self._suspects.popleft())
+        self.hand_back()
         while self._parked:
             _release(self._parked.popleft())
 

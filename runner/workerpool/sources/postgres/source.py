@@ -189,8 +189,7 @@ class PostgresSource:
             )
         )
         if not held:
-            msg = f"job {job.id} of {job.queue} belongs to another runner now"
-            raise LeaseLost(msg)
+            raise _lost(job)
 
     async def backlog(self) -> dict[str, Backlog]:
         """One reading per queue of this runner, over the control connection. Raises SourceError."""
@@ -202,12 +201,14 @@ class PostgresSource:
     async def complete_on(self, connection: Any, settlement: Settlement) -> None:  # noqa: ANN401 - asyncpg's or psycopg's
         """Finishes one job in the caller's transaction. Raises LeaseLost: let it roll the transaction back."""
         row = await fetch_row(connection, FINISH_ON, FINISH_KINDS, self._completion(settlement))
-        self._completed(settlement, row)
+        if row[0]:
+            raise _lost(settlement.job)
 
     def complete_on_blocking(self, connection: Any, settlement: Settlement) -> None:  # noqa: ANN401 - psycopg's
         """As ``complete_on``, from a sync handler's thread on psycopg's sync connection."""
         row = fetch_row_blocking(connection, FINISH_ON, FINISH_KINDS, self._completion(settlement))
-        self._completed(settlement, row)
+        if row[0]:
+            raise _lost(settlement.job)
 
     async def close(self) -> None:
         """Hands back claims whose answer was lost, stops the control thread and closes the connections."""
@@ -237,12 +238,6 @@ class PostgresSource:
         self._must_upkeep().settled([settlement.job])
         work = batch([settlement])
         return (self.identity.boot, *columns(work.finished), work.milliseconds, *(work.extras or [None] * 9))
-
-    def _completed(self, settlement: Settlement, row: Sequence[Any]) -> None:
-        job = settlement.job
-        if row[0]:
-            msg = f"job {job.id} of {job.queue} belongs to another runner now"
-            raise LeaseLost(msg)
 
     async def _disown(self) -> None:
         async with self._claims.exchange() as connection:
@@ -312,6 +307,10 @@ class PostgresSource:
 
 def _address(job: Job) -> tuple[int, int, int, int]:
     return (job.handle[0], job.priority, job.id, job.handle[1])
+
+
+def _lost(job: Job) -> LeaseLost:
+    return LeaseLost(f"job {job.id} of {job.queue} belongs to another runner now")
 
 
 def _threadsafe(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
