@@ -41,6 +41,24 @@ class Unknown:
 Reading = Backlog | Unknown
 
 
+@dataclass(frozen=True, slots=True)
+class RunnerReport:
+    """What one runner process told its source of itself.
+
+    ``name``: the replica that it belongs to (its pod). ``busy``: jobs whose lease it holds now. ``slots``: jobs that it
+    runs at once. ``age``: seconds since it was last seen. ``completed``, ``failed``: attempts since it started.
+    ``service_seconds``: mean time of a job, None until one ended.
+    """
+
+    name: str
+    slots: int
+    busy: int
+    age: float
+    completed: int = 0
+    failed: int = 0
+    service_seconds: float | None = None
+
+
 class BacklogReader(Protocol):
     """Reads many queues of one endpoint in one request."""
 

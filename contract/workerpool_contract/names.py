@@ -10,6 +10,15 @@ PLURAL: Final = "workerpools"
 SINGULAR: Final = "workerpool"
 SHORT_NAME: Final = "wp"
 
+# What the operator signs its writes with, and how its objects are found again.
+MANAGER: Final = "workerpool-operator"
+STATUS_MANAGER: Final = "workerpool-operator-status"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_POOL: Final = f"{API_GROUP}/pool"
+ANNOTATION_SECRET_VERSION: Final = f"{API_GROUP}/secret-version"
+ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+CONTAINER: Final = "runner"
+
 # Entry-point groups: the command line and the local platform find their parts without importing each other.
 COMMANDS_GROUP: Final = "workerpool.commands"
 DATABASES_GROUP: Final = "workerpool.local_databases"
