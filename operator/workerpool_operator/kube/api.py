@@ -5,6 +5,7 @@ The only implementation is `kube.client`; everything else depends on the protoco
 
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 
 from workerpool_contract import names
 from workerpool_contract.urls import without_passwords
@@ -31,11 +32,16 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str | None = None, name: str = "", subresource: str | None = None) -> str:
-        """Address of one object, or of all of a namespace, or (``namespace`` None) of all namespaces."""
+        """Address of one object, or of all of a namespace, or (``namespace`` None) of all namespaces.
+
+        Raises ValueError for a name that would lead to another object's address.
+        """
         parts = [f"/apis/{self.group}" if self.group else "/api", self.version]
         parts += ["namespaces", namespace] if namespace is not None else []
         parts += [self.plural, name, subresource or ""]
-        return "/".join(part for part in parts if part)
+        if {".", ".."} & set(parts):
+            raise ValueError(f"{self.kind} {namespace}/{name}: not a name")
+        return "/".join([parts[0], *(quote(part, safe="") for part in parts[1:] if part)])
 
 
 POOLS: Final = Resource(names.API_GROUP, names.API_VERSION, names.PLURAL, names.KIND)
@@ -119,5 +125,5 @@ class KubeApi(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ends the connections. Calls after that raise Unreachable."""
+        """Ends the connections; nothing may be called afterwards."""
         ...
