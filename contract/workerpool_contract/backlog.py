@@ -1,5 +1,6 @@
 """A reading of a queue: how much work waits, or that nobody knows. Unknown is never zero."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,11 +60,43 @@ class RunnerReport:
     service_seconds: float | None = None
 
 
+def by_replica(reports: Iterable[RunnerReport]) -> dict[str, RunnerReport]:
+    """One report per replica, by its name: the processes of one replica added up.
+
+    The age is that of the process seen last; the mean time of a job weighs each process by its attempts.
+    """
+    groups: dict[str, list[RunnerReport]] = {}
+    for report in reports:
+        groups.setdefault(report.name, []).append(report)
+    return {name: _sum(group) for name, group in groups.items()}
+
+
+def _sum(group: list[RunnerReport]) -> RunnerReport:
+    timed = [(it.service_seconds, max(1, it.completed + it.failed)) for it in group if it.service_seconds is not None]
+    attempts = sum(weight for _, weight in timed)
+    return RunnerReport(
+        name=group[0].name,
+        slots=sum(it.slots for it in group),
+        busy=sum(it.busy for it in group),
+        age=min(it.age for it in group),
+        completed=sum(it.completed for it in group),
+        failed=sum(it.failed for it in group),
+        service_seconds=sum(mean * weight for mean, weight in timed) / attempts if attempts else None,
+    )
+
+
 class BacklogReader(Protocol):
     """Reads many queues of one endpoint in one request."""
 
     async def read(self, queues: list[str]) -> dict[str, Reading]:
         """One reading per asked queue; never raises for an unreachable endpoint, it says Unknown."""
+        ...
+
+    async def runners(self, queues: list[str]) -> dict[str, tuple[RunnerReport, ...]] | Unknown:
+        """The processes that consume each asked queue; never raises, it says Unknown.
+
+        Every asked queue is a key. A process of several of them is reported under each, with the same ``busy``.
+        """
         ...
 
     async def close(self) -> None:

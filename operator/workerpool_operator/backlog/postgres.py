@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from workerpool_contract import names
-from workerpool_contract.backlog import Backlog, Reading, Unknown
+from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
 from workerpool_contract.urls import describe
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ else:
     Connection = asyncpg.Connection
 
 QUERY = f"select * from {names.SCHEMA}.backlog($1::text[], $2::int)"  # noqa: S608 - a constant
+RUNNERS = f"select * from {names.SCHEMA}.runners($1::text[], $2::int)"  # noqa: S608 - a constant
 
 _EXPLAINED: tuple[tuple[type[Exception], str], ...] = (
     (asyncpg.InvalidPasswordError, "refused the login; check user and password"),
@@ -56,19 +57,35 @@ class PostgresBacklog:
 
     async def read(self, queues: list[str]) -> dict[str, Reading]:
         """One reading per queue."""
-        try:
-            rows = await (await self._connected()).fetch(QUERY, queues, self._cap)
-        except Exception as error:  # noqa: BLE001 - nothing here may stop the loop that serves other pools too
-            await self._drop()
-            unknown = Unknown(f"{describe(self._url)} {_why(error)}")
-            return dict.fromkeys(queues, unknown)
+        rows = await self._fetch(QUERY, queues)
+        if isinstance(rows, Unknown):
+            return dict.fromkeys(queues, rows)
         found: dict[str, Reading] = {row["queue"]: _backlog(row) for row in rows}
         missing = Unknown(f"{describe(self._url)} said nothing about this queue")
         return {queue: found.get(queue, missing) for queue in queues}
 
+    async def runners(self, queues: list[str]) -> dict[str, tuple[RunnerReport, ...]] | Unknown:
+        """The runner processes of each queue."""
+        rows = await self._fetch(RUNNERS, queues)
+        if isinstance(rows, Unknown):
+            return rows
+        found: dict[str, list[RunnerReport]] = {queue: [] for queue in queues}
+        for row in rows:
+            found[row["queue"]].append(_report(row))
+        return {queue: tuple(reports) for queue, reports in found.items()}
+
     async def close(self) -> None:
         """Closes the connection."""
         await self._drop()
+
+    async def _fetch(self, query: str, queues: list[str]) -> list[asyncpg.Record] | Unknown:
+        try:
+            return await (await self._connected()).fetch(query, queues, self._cap)
+        except asyncpg.UndefinedFunctionError as error:  # the connection is sound, and the other query may be known
+            return Unknown(f"{describe(self._url)} {_why(error)}")
+        except Exception as error:  # noqa: BLE001 - nothing here may stop the loop that serves other pools too
+            await self._drop()
+            return Unknown(f"{describe(self._url)} {_why(error)}")
 
     async def _connected(self) -> Connection:
         if self._connection is not None and not self._connection.is_closed():
@@ -110,4 +127,17 @@ def _backlog(row: asyncpg.Record) -> Backlog:
         next_due=row["next_due"],
         completed=row["completed"],
         failed=row["failed"],
+    )
+
+
+def _report(row: asyncpg.Record) -> RunnerReport:
+    service = row["service_ms"]
+    return RunnerReport(
+        name=row["name"],
+        slots=row["slots"],
+        busy=row["busy"],
+        age=row["age"],
+        completed=row["completed"],
+        failed=row["failed"],
+        service_seconds=None if service is None else service / 1000,
     )

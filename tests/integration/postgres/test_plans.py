@@ -174,6 +174,18 @@ def test_reading_the_backlog_stops_at_the_cap(deep: Connection) -> None:
     assert cost(deep, "select * from workerpool.backlog(array['orders'], %s)", (1000,)) < 1000 * 5
 
 
+def test_reading_the_runners_stops_at_the_cap(deep: Connection) -> None:
+    """A hundred processes are no dearer than one: each queue is read once."""
+    lease, _ = held(deep)
+    alive = (
+        "insert into workerpool.runner (boot, name, host, pid, queues, slots, version) "
+        "select case n when 1 then '00000000-0000-0000-0000-000000000001' else gen_random_uuid() end, "
+        "'pod-' || n, 'h', 1, array['orders'], 5, '0' from generate_series(1, 100) n"
+    )
+    before = f"with one as ({lease} returning 1) {alive}"
+    assert cost(deep, "select * from workerpool.runners(array['orders'], %s)", (1000,), before) < 1000 * 5
+
+
 def test_the_pages_tell_a_scan_from_an_index(deep: Connection) -> None:
     """The measure itself: what these tests forbid would be seen."""
     with pytest.raises(AssertionError):

@@ -17,7 +17,7 @@ from workerpool.sources.postgres.connection import Connection, Endpoint, close, 
 from workerpool.sources.postgres.control import ControlThread, Signals
 from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns, storable
 from workerpool.sources.postgres.line import Line
-from workerpool.sources.postgres.upkeep import Identity, Lease, Upkeep
+from workerpool.sources.postgres.upkeep import Counts, Identity, Lease, Upkeep
 from workerpool_contract.backlog import Backlog
 
 log = logging.getLogger("workerpool.postgres")
@@ -30,6 +30,9 @@ CANCEL_PREFIX = "!"
 
 LAST_CLAIM = 2**31 - 1
 """Claims are numbered from 1 again after this, which the column can hold."""
+
+TIMED = frozenset({Succeeded, Completed, Retry, DeadLetter})
+"""Outcomes of an attempt whose handler ran; an expired job never began, an interrupted one is not over."""
 
 CLAIM = "select * from workerpool.claim($1, $2, $3, $4, $5)"
 FINISH = "select workerpool.finish($1, $2, $3, $4, $5, $6)"
@@ -259,23 +262,26 @@ class PostgresSource:
     def _after(self, settlements: Sequence[Settlement], stale: set[int]) -> None:
         upkeep = self._must_upkeep()
         upkeep.settled([it.job for it in settlements])
-        totals: dict[int, list[int]] = {}
-        for job, outcome, _, _ in settlements:
+        totals: dict[int, Counts] = {}
+        for job, outcome, duration, _ in settlements:
             if stale and job.id in stale:
                 continue
             counts = totals.get(job.handle[0])
             if counts is None:
-                counts = totals[job.handle[0]] = [0, 0, 0]
+                counts = totals[job.handle[0]] = Counts()
             kind = type(outcome)
             if kind is Succeeded or kind is Completed:
-                counts[0] += 1
+                counts.completed += 1
             elif kind is Retry:
-                counts[1] += 1
+                counts.failed += 1
             elif kind is DeadLetter or kind is Expired:
-                counts[1] += 1
-                counts[2] += 1
-        for queue_id, (completed, failed, dead) in totals.items():
-            upkeep.count(queue_id, completed=completed, failed=failed, dead=dead)
+                counts.failed += 1
+                counts.dead += 1
+            if kind in TIMED:
+                counts.timed += 1
+                counts.busy += duration
+        for queue_id, counts in totals.items():
+            upkeep.count(queue_id, counts)
 
     def _notified(self, payload: str) -> None:
         """A notification: a queue has work, or ``!ID`` cancels that job. Runs in the main loop."""

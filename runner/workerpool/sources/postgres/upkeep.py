@@ -59,11 +59,21 @@ class Lease:
 
 @dataclass(slots=True)
 class Counts:
-    """What finished on one queue since the last report."""
+    """What finished on one queue since the last report; ``timed`` attempts ran for ``busy`` seconds in all."""
 
     completed: int = 0
     failed: int = 0
     dead: int = 0
+    timed: int = 0
+    busy: float = 0.0
+
+    def add(self, other: "Counts") -> None:
+        """Adds another report to this one."""
+        self.completed += other.completed
+        self.failed += other.failed
+        self.dead += other.dead
+        self.timed += other.timed
+        self.busy += other.busy
 
 
 @dataclass(slots=True)
@@ -82,6 +92,7 @@ class Upkeep:
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _fenced: list[Job] = field(default_factory=list)
     _next: dict[str, float] = field(default_factory=dict)
+    _told_busy: bool = False
     _trouble: str = ""
 
     def leased(self, jobs: Sequence[Job], since: float) -> None:
@@ -94,13 +105,10 @@ class Upkeep:
         for job in jobs:
             self._until.pop(_key(job), None)
 
-    def count(self, queue_id: int, *, completed: int = 0, failed: int = 0, dead: int = 0) -> None:
+    def count(self, queue_id: int, counts: Counts) -> None:
         """Adds to the next report."""
         with self._counting:
-            counts = self._counts.setdefault(queue_id, Counts())
-            counts.completed += completed
-            counts.failed += failed
-            counts.dead += dead
+            self._counts.setdefault(queue_id, Counts()).add(counts)
 
     def promote_soon(self) -> None:
         """Somebody enqueued: perhaps a delayed job."""
@@ -133,6 +141,8 @@ class Upkeep:
             await self._promote(connection, now)
         if self._due("report", now, REPORT):
             await self._report(connection)
+            if bool(self.held()) != self._told_busy:
+                self._next["heartbeat"] = 0.0  # whoever ends idle runners must not wait for this word
         if self._due("heartbeat", now, HEARTBEAT):
             await self._heartbeat(connection)
         renewals = min(1.0, self.lease.seconds / 6)
@@ -202,15 +212,19 @@ class Upkeep:
             counts, self._counts = self._counts, {}
         if counts:
             await connection.executemany(
-                "insert into workerpool.stat as s (queue_id, boot, completed, failed, dead) "
-                "values ($1, $2, $3, $4, $5) on conflict (queue_id, boot) do update set "
+                "insert into workerpool.stat as s (queue_id, boot, completed, failed, dead, timed, busy_ms) "
+                "values ($1, $2, $3, $4, $5, $6, $7) on conflict (queue_id, boot) do update set "
                 "completed = s.completed + excluded.completed, failed = s.failed + excluded.failed, "
-                "dead = s.dead + excluded.dead",
-                [(queue, self.identity.boot, it.completed, it.failed, it.dead) for queue, it in counts.items()],
+                "dead = s.dead + excluded.dead, timed = s.timed + excluded.timed, "
+                "busy_ms = s.busy_ms + excluded.busy_ms",
+                [
+                    (queue, self.identity.boot, it.completed, it.failed, it.dead, it.timed, round(it.busy * 1000))
+                    for queue, it in counts.items()
+                ],
             )
 
     async def _heartbeat(self, connection: Connection) -> None:
-        me = self.identity
+        me, busy = self.identity, len(self.held())
         await connection.execute(
             "insert into workerpool.runner (boot, name, host, pid, queues, slots, busy, version) "
             "values ($1, $2, $3, $4, $5, $6, $7, $8) "
@@ -221,9 +235,10 @@ class Upkeep:
             me.pid,
             list(self.queues.values()),
             self.slots,
-            len(self.held()),
+            busy,
             me.version,
         )
+        self._told_busy = busy > 0
 
 
 def _key(job: Job) -> tuple[int, int]:
