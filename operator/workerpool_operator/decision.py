@@ -13,7 +13,8 @@ class Observation:
 
     ``replicas``: those that are meant to run (starting ones count, draining ones don't). ``busy``: those of them that
     run a job or whose state nobody knows. ``slots``: jobs that one replica runs at the same time, ``service_seconds``:
-    mean time of one job, ``arrivals_per_second``: new jobs; each None while unknown.
+    mean time of one job, ``arrivals_per_second``: new jobs; each None while unknown. ``fresh``: nothing was decided on
+    this reading yet, so a failed one counts.
     """
 
     reading: Reading
@@ -22,6 +23,7 @@ class Observation:
     slots: int | None = None
     service_seconds: float | None = None
     arrivals_per_second: float | None = None
+    fresh: bool = True
 
 
 class ClampKind(StrEnum):

@@ -39,17 +39,18 @@ class Sample:
     backlog: Backlog
 
 
-def observation_of(state: PoolState, reading: Reading, rates: Rates | None) -> Observation:
-    """What the policy needs to know of one pool."""
+def observation_of(state: PoolState, reading: Reading, rates: Rates | None, *, fresh: bool = True) -> Observation:
+    """What the policy needs to know of one pool. ``fresh``: nothing was decided on this reading yet."""
     kept = state.kept
     slots = [view.slots for view in kept if view.slots]
     return Observation(
         reading=reading,
-        replicas=len(kept),
+        replicas=state.wanted,
         busy=sum(_maybe_busy(view) for view in kept),
         slots=max(slots, default=None),
         service_seconds=_mean_service(kept),
         arrivals_per_second=rates.arriving if rates else None,
+        fresh=fresh,
     )
 
 

@@ -1,10 +1,12 @@
 """The seam between deciding and doing: what a platform shows of a pool's replicas, and what it can be asked to do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from workerpool_contract.spec import WorkerPool
+from workerpool_contract.status import WorkerPoolStatus
 
 
 class ReplicaState(StrEnum):
@@ -43,10 +45,53 @@ class ReplicaView:
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps a pool from getting its replicas: one CamelCase word for programs, and words with the cure."""
+
+    reason: str
+    message: str
+
+
+class Refused(Exception):
+    """The platform will not do what a pool asks for; it may later, once somebody changed something."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        """``reason``: one CamelCase word. ``message``: what was refused, why, and the cure; no secrets."""
+        super().__init__(message)
+        self.trouble = Trouble(reason, message)
+
+
+class Severity(StrEnum):
+    """How bad a happening is."""
+
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a pool once: ``reason`` is one CamelCase word, ``message`` the same for people."""
+
+    severity: Severity
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolState:
-    """The replicas of one pool."""
+    """The replicas of one pool.
+
+    ``size``: how many the platform was last told to run, where it remembers that. ``trouble``: what keeps them away.
+    """
 
     replicas: tuple[ReplicaView, ...] = ()
+    size: int | None = None
+    trouble: Trouble | None = None
+
+    @property
+    def wanted(self) -> int:
+        """How many replicas are meant to run now, those that the platform has still to start among them."""
+        return len(self.kept) if self.size is None else self.size
 
     @property
     def kept(self) -> tuple[ReplicaView, ...]:
@@ -67,7 +112,15 @@ class Platform(Protocol):
         ...
 
     async def scale(self, pool: WorkerPool, replicas: int) -> None:
-        """Makes ``replicas`` replicas run: starts new ones or drains the least busy. Returns before that is done."""
+        """Makes ``replicas`` replicas run: starts new ones or drains the least busy. Returns before that is done.
+
+        Called at every reconciliation: it also carries out the rest of the spec, and writes only what differs. Raises
+        Refused when the platform will not do it.
+        """
+        ...
+
+    async def report(self, pool: WorkerPool, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
+        """Keeps a status that is worth writing where users look for it, and tells them what happened."""
         ...
 
     async def close(self) -> None:

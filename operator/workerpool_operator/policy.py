@@ -58,15 +58,15 @@ def _draft(spec: WorkerPoolSpec, observation: Observation, history: History, now
         term = Term(spec.replicas, f"spec.replicas pins {spec.replicas}")
         return _Draft(Proposal(spec.replicas), (term,), kept)
     if isinstance(reading, Unknown):
-        return _in_the_dark(spec.scaling, observation.replicas, reading, history)
+        return _in_the_dark(spec.scaling, observation, reading, history)
     return _from_backlog(spec, observation, reading, history, now)
 
 
-def _in_the_dark(scaling: Scaling, current: int, reading: Unknown, history: History) -> _Draft:
+def _in_the_dark(scaling: Scaling, observation: Observation, reading: Unknown, history: History) -> _Draft:
     """Holds; after enough failed readings in a row raises to the fallback."""
-    fallback = scaling.fallback
+    fallback, current = scaling.fallback, observation.replicas
     threshold = fallback.after_failures if fallback else 1
-    failures = min(history.failures + 1, threshold)
+    failures = min(history.failures + observation.fresh, threshold)
     term = Term(current, f"backlog unknown ({reading.reason}): {current} held")
     proposal = Proposal(current)
     if fallback and failures >= threshold:

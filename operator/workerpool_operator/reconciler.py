@@ -1,132 +1,83 @@
-"""The loop of the operator: observe -> decide -> apply -> report, for each pool by itself.
+"""One level-based step of the operator, the same on every platform: observe -> decide -> scale -> status -> report."""
 
-`Reconciler.tick` looks at every pool (one request per source endpoint) and decides for those that are due. One pool
-that fails is told so in its view and tried again at its next look; the others don't notice.
-"""
-
-import asyncio
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from workerpool_contract.backlog import Backlog, BacklogReader, Reading, Unknown
+from workerpool_contract.backlog import Reading
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import WorkerPoolStatus
-from workerpool_contract.urls import without_passwords
-from workerpool_operator.observe import Rates, Sample, observation_of, rates_between
-from workerpool_operator.platform import Platform, PoolState
+from workerpool_operator.decision import Decision
+from workerpool_operator.happenings import happenings
+from workerpool_operator.observe import Rates, observation_of
+from workerpool_operator.platform import Platform, PoolState, Refused
 from workerpool_operator.policy import decide
-from workerpool_operator.report import status_of
-
-logger = logging.getLogger(__name__)
+from workerpool_operator.report import status_of, worth_writing
 
 
 @dataclass(frozen=True, slots=True)
-class PoolView:
-    """What is known of one pool right now, for whoever shows it. ``failure``: why the last step failed, or empty."""
+class Sight:
+    """What is known of a pool's queue.
 
-    name: str
-    queue: str
-    state: PoolState
-    reading: Reading
-    status: WorkerPoolStatus
-    rates: Rates
-    failure: str = ""
-
-
-@dataclass(slots=True)
-class ManagedPool:
-    """A pool, who reads its backlog, and what the loop remembers of it."""
-
-    resource: WorkerPool
-    queue: str
-    reader: BacklogReader
-    due: float = 0.0
-    sample: Sample | None = None
-    rates: Rates | None = None
-    view: PoolView = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Starts with nothing known."""
-        unread = Unknown("not read yet")
-        status = self.resource.status or WorkerPoolStatus()
-        self.view = PoolView(self.resource.metadata.name, self.queue, PoolState(), unread, status, Rates())
-
-
-class Reconciler:
-    """Reconciles pools on one platform.
-
-    ``steady``: seconds of a clock that never jumps, for intervals. ``wall``: Unix time in seconds, for the history.
+    ``fresh``: nothing was decided on this reading yet. One failed reading counts once towards the fallback, however
+    often the pool is looked at.
     """
 
-    def __init__(
-        self,
-        pools: Sequence[ManagedPool],
-        platform: Platform,
-        *,
-        steady: Callable[[], float],
-        wall: Callable[[], float],
-    ) -> None:
-        """Nothing runs until the first tick."""
-        self._pools = tuple(pools)
-        self._platform = platform
-        self._steady = steady
-        self._wall = wall
+    reading: Reading
+    rates: Rates | None = None
+    fresh: bool = True
 
-    async def tick(self, *, deciding: bool = True) -> tuple[PoolView, ...]:
-        """Looks at all pools, decides for those that are due (unless not ``deciding``), and returns the views."""
-        readings = await self._read()
-        steps = (self._step(pool, reading, deciding) for pool, reading in zip(self._pools, readings, strict=True))
-        await asyncio.gather(*steps)
-        return tuple(pool.view for pool in self._pools)
 
-    def wake(self, queue: str) -> bool:
-        """Makes pools of ``queue`` that have no replica due at once; whether there was one."""
-        woken = [pool for pool in self._pools if pool.queue == queue and not pool.view.state.kept]
-        for pool in woken:
-            pool.due = 0.0
-        return bool(woken)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one reconciliation came to.
 
-    @property
-    def next_due(self) -> float:
-        """The steady time at which the next pool is due."""
-        return min((pool.due for pool in self._pools), default=self._steady())
+    ``resource``: the pool with the status that was kept, for the next reconciliation to start from. ``status``: the
+    newest, whether it was worth keeping or not. ``next_check``: seconds until the next look. ``refused``: the platform
+    would not carry the decision out.
+    """
 
-    async def _read(self) -> list[Reading]:
-        readers = list({id(pool.reader): pool.reader for pool in self._pools}.values())
-        asked = [sorted({pool.queue for pool in self._pools if pool.reader is reader}) for reader in readers]
-        answers = await asyncio.gather(*(reader.read(queues) for reader, queues in zip(readers, asked, strict=True)))
-        by_reader = {id(reader): answer for reader, answer in zip(readers, answers, strict=True)}
-        return [by_reader[id(pool.reader)][pool.queue] for pool in self._pools]
+    resource: WorkerPool
+    state: PoolState
+    status: WorkerPoolStatus
+    next_check: float
+    refused: bool = False
 
-    async def _step(self, pool: ManagedPool, reading: Reading, deciding: bool) -> None:  # noqa: FBT001
-        try:
-            state = await self._platform.observe(pool.resource)
-            self._measure(pool, reading)
-            pool.view = replace(pool.view, state=state, reading=reading, rates=pool.rates or Rates(), failure="")
-            if deciding and self._steady() >= pool.due:
-                await self._reconcile(pool, state, reading)
-        except Exception as error:  # one bad pool must never stop the others
-            logger.debug("Pool %s failed", pool.resource.metadata.name, exc_info=True)
-            pool.due = self._steady() + pool.resource.spec.scaling.poll_interval_seconds
-            pool.view = replace(pool.view, failure=without_passwords(f"{type(error).__name__}: {error}"))
 
-    def _measure(self, pool: ManagedPool, reading: Reading) -> None:
-        if isinstance(reading, Backlog):
-            sample = Sample(self._steady(), reading)
-            if pool.sample is not None:
-                pool.rates = rates_between(pool.sample, sample, pool.rates)
-            pool.sample = sample
+async def reconcile(pool: WorkerPool, sight: Sight, platform: Platform, now: float) -> Step:
+    """Brings ``pool`` closer to what its spec and its queue ask for. ``now``: Unix time in seconds.
 
-    async def _reconcile(self, pool: ManagedPool, state: PoolState, reading: Reading) -> None:
-        resource, now = pool.resource, self._wall()
-        history = (resource.status or WorkerPoolStatus()).history
-        decision = decide(resource.spec, observation_of(state, reading, pool.rates), history, now)
-        if decision.replicas != len(state.kept):
-            await self._platform.scale(resource, decision.replicas)
-            state = await self._platform.observe(resource)
-        status = status_of(resource, state, reading, decision, datetime.fromtimestamp(now, UTC))
-        pool.resource = resource.model_copy(update={"status": status})
-        pool.due = self._steady() + decision.next_check
-        pool.view = replace(pool.view, state=state, status=status)
+    ``pool.status`` is the one that was last kept. What the platform refuses becomes a condition; every other failure
+    of the platform is raised, and repeating the call is the cure.
+    """
+    before = pool.status or WorkerPoolStatus()
+    state = await platform.observe(pool)
+    decision = decide(
+        pool.spec, observation_of(state, sight.reading, sight.rates, fresh=sight.fresh), before.history, now
+    )
+    refusal = await _carry_out(pool, decision, platform)
+    if refusal is not None:
+        state = replace(state, trouble=refusal.trouble)
+        decision = _not_carried_out(decision, before)
+    elif decision.replicas != state.wanted:
+        state = await platform.observe(pool)
+    status = status_of(pool, state, sight.reading, decision, datetime.fromtimestamp(int(now), UTC))
+    kept = before
+    if pool.status is None or worth_writing(before, status):
+        await platform.report(pool, status, happenings(before, status, carried_out=refusal is None))
+        kept = status
+    resource = pool.model_copy(update={"status": kept})
+    return Step(resource, state, status, decision.next_check, refused=refusal is not None)
+
+
+async def _carry_out(pool: WorkerPool, decision: Decision, platform: Platform) -> Refused | None:
+    try:
+        await platform.scale(pool, decision.replicas)
+    except Refused as refusal:
+        return refusal
+    return None
+
+
+def _not_carried_out(decision: Decision, before: WorkerPoolStatus) -> Decision:
+    """The decision without the change that did not happen: rate limits look back on real changes."""
+    history = decision.history.model_copy(update={"changes": before.history.changes})
+    return replace(decision, history=history)

@@ -1,11 +1,16 @@
 """The status of a pool after a decision: conditions in the manner of Kubernetes, changed only when something changed.
 
-Pure. ``lastTransitionTime`` moves only when a condition's status does, so an unchanged pool keeps an equal status.
+Pure. ``lastTransitionTime`` moves only when a condition's status does, so an unchanged pool keeps an equal status. Of
+numbers that move all the time, only larger steps are worth a write: each write is work for everyone who watches pools.
 """
 
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
+from workerpool_contract import names
 from workerpool_contract.backlog import Reading, Unknown
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import (
@@ -22,6 +27,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LONGEST = 1024
+# A count of jobs that moved by no more than this share says nothing new.
+STEP = 0.1
+_NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +53,65 @@ def status_of(
         replicas=len(state.kept),
         ready_replicas=state.ready,
         desired_replicas=decision.replicas,
-        selector=before.selector,
+        selector=f"{names.LABEL_POOL}={pool.metadata.name}",
         reason=decision.reason[:LONGEST],
         backlog=_summary(reading) or before.backlog,
         conditions=tuple(_condition(finding, before, pool.metadata.generation, now) for finding in findings),
         history=decision.history,
     )
+
+
+def status_document(status: WorkerPoolStatus) -> dict[str, Any]:
+    """The status as the API server stores it: camelCase, JSON types, nothing that is unset."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def status_from(document: object) -> WorkerPoolStatus:
+    """The status that `status_document` made. Of one that can't be read (another release wrote it) the history is kept.
+
+    A pool must not stop because of what somebody wrote into its status: without a history the windows start anew.
+    """
+    if not isinstance(document, dict):
+        return WorkerPoolStatus()
+    for part in (document, {"history": document.get("history", {})}):
+        try:
+            return WorkerPoolStatus.model_validate(part)
+        except ValidationError:
+            continue
+    return WorkerPoolStatus()
+
+
+def worth_writing(before: WorkerPoolStatus, after: WorkerPoolStatus) -> bool:
+    """Whether ``after`` tells anyone more than ``before``, or the next decision needs it."""
+    return _still(before) != _still(after) or _moved(before.backlog, after.backlog)
+
+
+def _still(status: WorkerPoolStatus) -> WorkerPoolStatus:
+    """The status without what moves while nothing changes: counts, ages, and the words that quote them."""
+    conditions = tuple(
+        condition
+        if condition.type is ConditionType.SCALING_ACTIVE
+        else condition.model_copy(update={"message": _NUMBER.sub("#", condition.message)})
+        for condition in status.conditions
+    )
+    return status.model_copy(update={"backlog": None, "reason": "", "conditions": conditions})
+
+
+def _moved(before: BacklogSummary | None, after: BacklogSummary | None) -> bool:
+    if before is None or after is None:
+        return before is not after
+    return before.truncated != after.truncated or any(
+        _differs(old, new) for old, new in zip(_counts(before), _counts(after), strict=True)
+    )
+
+
+def _counts(backlog: BacklogSummary) -> tuple[int, ...]:
+    """What must not be far off. In flight counts with the ready: a job that is claimed is no news."""
+    return backlog.ready, backlog.ready + backlog.in_flight, backlog.delayed, backlog.dead
+
+
+def _differs(old: int, new: int) -> bool:
+    return (old == 0) != (new == 0) or abs(new - old) > STEP * old
 
 
 def _summary(reading: Reading) -> BacklogSummary | None:
@@ -67,6 +128,8 @@ def _summary(reading: Reading) -> BacklogSummary | None:
 
 
 def _ready(state: PoolState, decision: Decision) -> _Finding:
+    if state.trouble is not None:
+        return _Finding(ConditionType.READY, true=False, reason=state.trouble.reason, message=state.trouble.message)
     enough = state.ready >= decision.replicas
     words = f"{state.ready} of {decision.replicas} replicas are ready"
     return _Finding(ConditionType.READY, enough, "ReplicasReady" if enough else "ReplicasStarting", words)
@@ -92,6 +155,8 @@ def _limited(decision: Decision) -> _Finding:
 
 
 def _stalled(state: PoolState) -> _Finding:
+    if state.trouble is not None:
+        return _Finding(ConditionType.STALLED, true=True, reason=state.trouble.reason, message=state.trouble.message)
     failing = [view for view in state.kept if view.state is ReplicaState.BACKOFF]
     if failing and len(failing) == len(state.kept):
         return _Finding(ConditionType.STALLED, true=True, reason="ReplicasFailing", message=failing[0].detail)

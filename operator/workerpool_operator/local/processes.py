@@ -2,16 +2,17 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from workerpool_contract.environment import RunnerSettings, settings_of, without_settings
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.local import rules
+from workerpool_contract.status import WorkerPoolStatus
 from workerpool_operator.local.replica import Plan, Replica
-from workerpool_operator.platform import PoolState
+from workerpool_operator.platform import Happening, PoolState
+from workerpool_operator.victims import victims
 
 RUNNER = (sys.executable, "-m", "workerpool", "run")
 DEFAULT_PERIOD, DEFAULT_THRESHOLD = 10, 3
@@ -54,12 +55,15 @@ class LocalPlatform:
         present = self._pools.setdefault(pool.metadata.name, {})
         views = [replica.view() for replica in present.values()]
         surplus = sum(not view.draining for view in views) - replicas
-        for name in rules.victims(views, max(0, surplus)):
+        for name in victims(views, max(0, surplus)):
             present[name].stop()
         for _ in range(-surplus):
             replica = Replica(self._plan(pool, present), self._steady)
             present[replica.view().name] = replica
             replica.start()
+
+    async def report(self, pool: WorkerPool, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
+        """Nothing: whoever runs this platform shows every look."""
 
     async def close(self) -> None:
         """Drains every replica and waits for it."""

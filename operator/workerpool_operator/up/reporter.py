@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_operator.platform import ReplicaState, ReplicaView
-from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.loop import PoolView
 
 # Seconds between two lines about a pool that works but changes nothing else.
 HEARTBEAT = 5.0

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_operator.chart import sparkline
-from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.loop import PoolView
 from workerpool_operator.up.reporter import busy_of, rate, trouble_of
 
 PAST = 24

@@ -14,7 +14,7 @@ from workerpool_contract.spec import PostgresMode, WorkerPool
 from workerpool_operator.backlog.postgres import PostgresBacklog
 from workerpool_operator.local.logfiles import LogFollower
 from workerpool_operator.local.processes import RUNNER, LocalPlatform, Surroundings
-from workerpool_operator.reconciler import ManagedPool, PoolView, Reconciler
+from workerpool_operator.up.loop import ManagedPool, PoolLoop, PoolView
 from workerpool_operator.up.reporter import Reporter
 from workerpool_operator.up.timeline import Timeline
 
@@ -72,7 +72,7 @@ class Session:
         surroundings = Surroundings(setup.logs, setup.environ, setup.base, setup.urls, setup.command)
         self._platform = LocalPlatform(surroundings, clocks.steady)
         pools = [self._managed(pool) for pool in setup.pools]
-        self._reconciler = Reconciler(pools, self._platform, steady=clocks.steady, wall=clocks.wall)
+        self._loop = PoolLoop(pools, self._platform, steady=clocks.steady, wall=clocks.wall)
         self.timelines = {pool.metadata.name: Timeline() for pool in setup.pools}
 
     async def run(self) -> dict[str, Timeline]:
@@ -113,7 +113,7 @@ class Session:
             views = await self._look()
             if self._over(views):
                 return
-            pause = min(LOOK_INTERVAL, max(0.0, self._reconciler.next_due - self._steady()))
+            pause = min(LOOK_INTERVAL, max(0.0, self._loop.next_due - self._steady()))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
@@ -144,7 +144,7 @@ class Session:
         await self._look(deciding=False)
 
     async def _look(self, *, deciding: bool = True) -> tuple[PoolView, ...]:
-        views = await self._reconciler.tick(deciding=deciding)
+        views = await self._loop.tick(deciding=deciding)
         at = self._steady() - self._began
         for view in views:
             self.timelines[view.name].add(at, view)
@@ -165,7 +165,7 @@ class Session:
         return ManagedPool(pool, postgres.queue, self._readers[key])
 
     def _pushed(self, queue: str) -> None:
-        if self._reconciler.wake(queue):
+        if self._loop.wake(queue):
             self._wake.set()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workerpool_contract.backlog import Backlog
-from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.loop import PoolView
 
 # A pool may run for months: past this many points, neighbours are merged two by two.
 MOST_POINTS = 2000

@@ -12,7 +12,7 @@ from workerpool_contract.status import WorkerPoolStatus
 from workerpool_operator.chart import HEIGHT, WIDTH, Series, nice_top, sparkline, svg, text_plot
 from workerpool_operator.observe import Rates
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
-from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.loop import PoolView
 from workerpool_operator.up.timeline import MOST_POINTS, Point, Timeline, sampled
 
 

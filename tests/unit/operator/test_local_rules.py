@@ -1,4 +1,4 @@
-"""Pure parts of the local platform: victims, back-off, the health page, the env file."""
+"""Pure parts of the local platform: back-off, the health page, the env file."""
 
 import json
 from typing import Any
@@ -6,27 +6,8 @@ from typing import Any
 import pytest
 
 from workerpool_operator.local.health import parse
-from workerpool_operator.local.rules import crashes_in_a_row, restart_delay, victims
-from workerpool_operator.platform import ReplicaState, ReplicaView
+from workerpool_operator.local.rules import crashes_in_a_row, restart_delay
 from workerpool_operator.up.envfile import EnvFileError, parse_env_file
-
-VIEWS = (
-    ReplicaView("busy-old", ReplicaState.READY, busy=5),
-    ReplicaView("idle-old", ReplicaState.READY, busy=0),
-    ReplicaView("busy-new", ReplicaState.READY, busy=2),
-    ReplicaView("idle-new", ReplicaState.READY, busy=0),
-    ReplicaView("leaving", ReplicaState.DRAINING, busy=0),
-    ReplicaView("cut-off", ReplicaState.STARTING, busy=1),
-    ReplicaView("silent", ReplicaState.SILENT),
-    ReplicaView("starting", ReplicaState.STARTING),
-    ReplicaView("failing", ReplicaState.BACKOFF),
-)
-
-
-def test_victims_are_the_useless_then_the_idle_then_the_least_busy() -> None:
-    order = ["failing", "starting", "idle-new", "idle-old", "cut-off", "busy-new", "busy-old", "silent"]
-    for count in range(len(order) + 1):
-        assert list(victims(VIEWS, count)) == order[:count]
 
 
 def test_restarts_wait_longer_and_longer_up_to_a_minute() -> None:

@@ -10,7 +10,7 @@ from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_contract.status import BacklogSummary, WorkerPoolStatus
 from workerpool_operator.observe import Rates
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
-from workerpool_operator.reconciler import PoolView
+from workerpool_operator.up.loop import PoolView
 from workerpool_operator.up.reporter import Json, Lines
 from workerpool_operator.up.screen import Screen
 

@@ -1,14 +1,16 @@
 """The loop: shared readings, pools apart from each other, decisions when due, pushes at zero."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from workerpool_contract.backlog import Backlog, Reading, Unknown
+from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
-from workerpool_operator.reconciler import ManagedPool, Reconciler
+from workerpool_contract.status import WorkerPoolStatus
+from workerpool_operator.platform import Happening, PoolState, ReplicaState, ReplicaView
+from workerpool_operator.up.loop import ManagedPool, PoolLoop
 
 
 @dataclass
@@ -21,6 +23,9 @@ class Queues:
     async def read(self, queues: list[str]) -> dict[str, Reading]:
         self.asked.append(queues)
         return {queue: self.readings.get(queue, Backlog(0)) for queue in queues}
+
+    async def runners(self, queues: list[str]) -> dict[str, tuple[RunnerReport, ...]] | Unknown:
+        return dict.fromkeys(queues, ())
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -44,6 +49,9 @@ class Replicas:
             raise OSError(message)
         self.counts[pool.metadata.name] = replicas
 
+    async def report(self, pool: WorkerPool, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
+        """Nobody is told."""
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -66,9 +74,9 @@ class World:
     replicas: Replicas = field(default_factory=Replicas)
     time: Time = field(default_factory=Time)
 
-    def reconciler(self, *names: str, **scaling: Any) -> Reconciler:
+    def reconciler(self, *names: str, **scaling: Any) -> PoolLoop:
         pools = [ManagedPool(resource(name, scaling), f"q-{name}", self.queues) for name in names]
-        return Reconciler(pools, self.replicas, steady=self.time, wall=self.time)
+        return PoolLoop(pools, self.replicas, steady=self.time, wall=self.time)
 
 
 def resource(name: str, scaling: dict[str, Any]) -> WorkerPool:
@@ -116,7 +124,7 @@ async def test_decides_when_due_and_looks_always(world: World) -> None:
     world.queues.readings["q-a"] = Backlog(20)
     world.time.now += 9
     [view] = await reconciler.tick()
-    assert (view.reading, world.replicas.counts) == (Backlog(20), {})
+    assert (view.reading, world.replicas.counts) == (Backlog(20), {"a": 0})
     assert reconciler.next_due == world.time.now + 1
     world.time.now += 1
     await reconciler.tick()

@@ -1,0 +1,91 @@
+"""What the hub is asked to watch, and what it shows of it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from workerpool_contract.backlog import Reading, RunnerReport, Unknown
+from workerpool_contract.scaling import Scaling
+from workerpool_contract.spec import PostgresMode, SecretKeyRef, WorkerPool
+from workerpool_operator.observe import Rates
+
+LEAST_CAP, MOST_CAP = 10_000, 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server of queues and the credential for it, both in ``url``. ``pooled``: no session state, so no push."""
+
+    url: str = field(repr=False)
+    pooled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What one pool wants to know.
+
+    ``interval``: seconds between two readings. ``cap``: count no further. ``asleep``: the pool has no replica, so a
+    push wakes it, and nobody runs of whom a report could speak.
+    """
+
+    endpoint: Endpoint
+    queue: str
+    interval: float
+    cap: int
+    asleep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is known of one pool's queue.
+
+    ``rates``: None until there were two readings. ``reports``: name of a replica -> what its runner said, None while
+    that is unknown or nobody asked. ``at``: when the reading was taken, in seconds of the hub's clock; no two differ by
+    less than nothing, so a look with another ``at`` is a fresh one.
+    """
+
+    reading: Reading
+    rates: Rates | None
+    reports: Mapping[str, RunnerReport] | None
+    at: float
+
+
+def watch_of(pool: WorkerPool, url: str, *, asleep: bool) -> Watch:
+    """The watch for a pool whose source is at ``url``. Raises ValueError for a source that can't be read here."""
+    postgres = pool.spec.source.postgres
+    if postgres is None:
+        message = f"{pool.metadata.name}: spec.source has no member that can be read; set spec.source.postgres"
+        raise ValueError(message)
+    scaling = pool.spec.scaling
+    endpoint = Endpoint(url, pooled=postgres.mode is PostgresMode.POOLED)
+    return Watch(endpoint, postgres.queue, float(scaling.poll_interval_seconds), cap_for(scaling), asleep=asleep)
+
+
+def cap_for(scaling: Scaling) -> int:
+    """How far a backlog must be counted so that the pool can reach its maximum."""
+    needed = scaling.max_replicas * (scaling.effective_backlog_per_replica or 1) + 1
+    return min(MOST_CAP, max(LEAST_CAP, needed))
+
+
+def secret_missing(reference: SecretKeyRef) -> Unknown:
+    """The backlog of a pool whose Secret does not exist."""
+    return Unknown(
+        f"Secret {reference.name} does not exist; create it with the connection URL under the key {reference.key}"
+    )
+
+
+def secret_forbidden(reference: SecretKeyRef) -> Unknown:
+    """The backlog of a pool whose Secret may not be read."""
+    return Unknown(f"reading Secret {reference.name} is forbidden; allow the operator to get it")
+
+
+def secret_key_missing(reference: SecretKeyRef) -> Unknown:
+    """The backlog of a pool whose Secret lacks its key, or has nothing there."""
+    return Unknown(
+        f"Secret {reference.name} has no value under the key {reference.key}; "
+        "add it, or correct spec.source.postgres.urlSecretRef.key"
+    )
+
+
+def secret_unnamed() -> Unknown:
+    """The backlog of a pool that names no Secret."""
+    return Unknown("no Secret is named; set spec.source.postgres.urlSecretRef to where the connection URL is")
