@@ -1,0 +1,72 @@
+"""The cluster that tests start themselves, seen by a test."""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.cluster.api import Cluster, KubectlFailed, Unavailable
+from tests.cluster.components import Components
+from tests.cluster.local.layout import NODE_ADDRESS, Layout
+
+LOAD_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class LocalCluster(Cluster):
+    """A cluster of one node in namespaces of this machine. ``guard``: to be ended by whoever started it."""
+
+    layout: Layout
+    components: Components
+    guard: "subprocess.Popen[bytes] | None" = None
+
+    @classmethod
+    def of(cls, layout: Layout, programs: Path, guard: "subprocess.Popen[bytes] | None" = None) -> "LocalCluster":
+        """The cluster in this folder."""
+        return cls(
+            kubectl_program=programs / "kubectl",
+            kubeconfig=layout.kubeconfig(),
+            context=f"workerpool-{layout.name}",
+            node_address=NODE_ADDRESS,
+            layout=layout,
+            components=Components(layout.control),
+            guard=guard,
+        )
+
+    @property
+    def keeper_pid(self) -> int:
+        """The process whose network namespace is the cluster's."""
+        return int(self.layout.keeper_pid.read_text())
+
+    def enter(self, *command: str) -> list[str]:
+        """A command line that runs this command inside the cluster's network."""
+        return ["nsenter", f"--net=/proc/{self.keeper_pid}/ns/net", "--", *command]
+
+    def inside_kubectl(self, *arguments: str) -> str:
+        """``kubectl`` for a process that is not in the cluster's network itself. Raises KubectlFailed."""
+        command = [str(self.kubectl_program), f"--kubeconfig={self.kubeconfig}", "--request-timeout=10s", *arguments]
+        done = subprocess.run(
+            self.enter(*command), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    def load(self, archive: Path) -> None:
+        """Imports into containerd, under the names that the archive gives."""
+        command = ["ctr", f"--address={self.layout.containerd}", "--namespace=k8s.io", "images", "import", str(archive)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
+        if done.returncode:
+            raise Unavailable(f"loading {archive} failed: {done.stderr}")
+
+    def audit_log(self) -> list[dict[str, Any]]:
+        """The API server's own file."""
+        lines = self.layout.audit_log.read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def end(self) -> None:
+        """Ends the cluster and returns when nothing is left of it."""
+        assert self.guard, "this process did not start the cluster"
+        self.guard.terminate()
+        self.guard.wait(60)

@@ -1,0 +1,16 @@
+"""The environment variables that say which cluster the tests use."""
+
+from typing import Final
+
+ENV_PROVIDER: Final = "WORKERPOOL_TEST_CLUSTER"
+"""``local`` (the default), ``kind`` or ``existing``."""
+ENV_CONTEXT: Final = "WORKERPOOL_TEST_CLUSTER_CONTEXT"
+"""The kubeconfig context that ``existing`` may use; no other is ever touched."""
+ENV_ADDRESS: Final = "WORKERPOOL_TEST_CLUSTER_ADDRESS"
+"""For ``existing``: the address of this machine at which that cluster's pods reach it."""
+ENV_LOAD: Final = "WORKERPOOL_TEST_CLUSTER_LOAD"
+"""For ``existing``: the command that puts an image archive, given as its last argument, on the nodes."""
+ENV_ATTACH: Final = "WORKERPOOL_TEST_CLUSTER_NAME"
+"""For ``local``: the running cluster to use instead of starting one; set by ``python -m tests.cluster run``."""
+ENV_CI: Final = "CI"
+"""``true`` makes a missing cluster a failure."""
