@@ -31,8 +31,9 @@ fix: setup ## Apply the formatter and the safe lint fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-generate: setup ## Write again what is made from the code (CRDs)
+generate: setup ## Write again what is made from the code: the CRD, the chart's copies and table, the static manifest
 	@$(BIN)/python -m workerpool_operator.crd
+	@$(BIN)/python -m tests.chart.generate
 
 verify: generate ## Generate, then fail when the committed files differ
 	@scripts/verify-clean
