@@ -4,10 +4,23 @@ The descriptions of fields are the reference that users read: the CRD generator 
 shows them. Numbers are whole: the Kubernetes API conventions keep floating point out of specs.
 """
 
-from typing import Annotated
+import re
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, StringConstraints
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 MAX_REPLICAS = 1000
 DAY_SECONDS = 86_400
@@ -26,6 +39,29 @@ ModuleName = Annotated[
 ]
 WorkerName = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\s,]+$")]
 
+TIME_PATTERN = (
+    r"^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+
+
+def misfit(words: str, *path: str | int) -> PydanticCustomError:
+    """The error of a rule between fields: ``words`` for the user, ``path`` from the validated object to the field."""
+    return PydanticCustomError("misfit", "{words}", {"words": words, "path": path})
+
+
+def _time_with_zone(value: object) -> object:
+    if isinstance(value, datetime) or (isinstance(value, str) and re.fullmatch(TIME_PATTERN, value)):
+        return value
+    msg = f"{value!r} is not a time with a time zone (RFC 3339); write it like 2030-01-31T18:00:00Z"
+    raise ValueError(msg)
+
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_time_with_zone),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 32, "pattern": TIME_PATTERN}),
+]
+
 
 class Model(BaseModel):
     """Base of every model in the resource. Raises pydantic.ValidationError for a bad or unknown field."""
@@ -38,3 +74,15 @@ class Model(BaseModel):
         use_attribute_docstrings=False,
         validate_default=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_api_server_reads(cls, data: Any) -> Any:  # noqa: ANN401 - input of any form
+        """A field that is null counts as unset, and 20.0 as the whole number that it is."""
+        if not isinstance(data, dict):
+            return data
+        return {name: _whole(value) for name, value in data.items() if value is not None}
+
+
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value

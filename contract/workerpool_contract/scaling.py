@@ -3,11 +3,14 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, Strict, model_validator
+from pydantic import Field, Strict, model_validator
 
-from workerpool_contract.model import Model, PositiveSeconds, Replicas
+from workerpool_contract.model import Model, PositiveSeconds, Replicas, Time, misfit
 
 DEFAULT_BACKLOG_PER_REPLICA = 10
+HOLD_AT_NEEDS_REPLICAS = (
+    "replicas is required with mode HoldAt and allowed only there; set it with mode: HoldAt, or remove it"
+)
 
 
 class PolicyType(StrEnum):
@@ -96,7 +99,7 @@ class Pause(Model):
     replicas: Replicas | None = Field(
         default=None, description="The number to hold; only with mode HoldAt, and required there."
     )
-    until: AwareDatetime | None = Field(
+    until: Time | None = Field(
         default=None,
         description="The pause ends by itself at this time (RFC 3339, with time zone); unset: until removed.",
     )
@@ -104,8 +107,7 @@ class Pause(Model):
     @model_validator(mode="after")
     def _replicas_with_hold_at(self) -> "Pause":
         if (self.mode is PauseMode.HOLD_AT) != (self.replicas is not None):
-            msg = "replicas is required with mode HoldAt and allowed only there; set mode: HoldAt or remove replicas"
-            raise ValueError(msg)
+            raise misfit(HOLD_AT_NEEDS_REPLICAS, "replicas")
         return self
 
 
@@ -165,6 +167,6 @@ class Scaling(Model):
         }
         for field, value in limits.items():
             if value > self.max_replicas:
-                msg = f"{field} {value} is above maxReplicas {self.max_replicas}; lower {field} or raise maxReplicas"
-                raise ValueError(msg)
+                words = f"{field} {value} is above maxReplicas {self.max_replicas}; lower {field} or raise maxReplicas"
+                raise misfit(words, *field.split("."))
         return self

@@ -5,9 +5,9 @@ server refuses a bad object too. A test keeps both in step.
 """
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, Strict, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, Strict, StringConstraints, field_validator, model_validator
 
 from workerpool_contract import names
 from workerpool_contract.model import (
@@ -22,7 +22,9 @@ from workerpool_contract.model import (
     Seconds,
     SecretKey,
     WorkerName,
+    misfit,
 )
+from workerpool_contract.podtemplate import LabelKey, LabelValue, PodTemplateDocument
 from workerpool_contract.scaling import Scaling
 from workerpool_contract.status import WorkerPoolStatus
 
@@ -106,12 +108,21 @@ class WorkerSpec(Model):
         description="Time that a stopping replica gets to finish its jobs; at least jobTimeoutSeconds. "
         "Unset: jobTimeoutSeconds plus 15.",
     )
-    pod_template: dict[str, Any] = Field(
+    pod_template: PodTemplateDocument = Field(
         default_factory=dict,
-        max_length=16,
-        description="Partial PodTemplateSpec merged over the generated one: env, resources, volumes, affinity. "
-        "Not used on one machine.",
+        description="Partial PodTemplateSpec (metadata and spec) merged over the generated one: env, resources, "
+        "volumes, affinity. Lists of named things are merged by name, other lists are replaced. Null removes what is "
+        "generated, but plain kubectl apply drops nulls: use --server-side, or an empty list. "
+        "The runner's container is called runner. Not used on one machine.",
     )
+
+    @field_validator("names")
+    @classmethod
+    def _once_each(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for index, name in enumerate(value):
+            if name in value[:index]:
+                raise misfit(f"{name!r} is there twice; remove one", index)
+        return value
 
     @property
     def effective_drain_timeout_seconds(self) -> int:
@@ -124,11 +135,11 @@ class WorkerSpec(Model):
     def _drain_covers_a_job(self) -> "WorkerSpec":
         drain, timeout = self.drain_timeout_seconds, self.job_timeout_seconds
         if drain is not None and drain < timeout:
-            msg = (
+            words = (
                 f"drainTimeoutSeconds {drain} is below jobTimeoutSeconds {timeout}: a drain would cut off jobs; "
                 "raise drainTimeoutSeconds or lower jobTimeoutSeconds"
             )
-            raise ValueError(msg)
+            raise misfit(words, "drainTimeoutSeconds")
         return self
 
 
@@ -149,8 +160,8 @@ class Retry(Model):
     def _delays_in_order(self) -> "Retry":
         initial, longest = self.initial_delay_seconds, self.max_delay_seconds
         if initial is not None and longest is not None and initial > longest:
-            msg = f"initialDelaySeconds {initial} is above maxDelaySeconds {longest}; lower one or raise the other"
-            raise ValueError(msg)
+            words = f"initialDelaySeconds {initial} is above maxDelaySeconds {longest}; lower one or raise the other"
+            raise misfit(words, "initialDelaySeconds")
         return self
 
 
@@ -199,14 +210,18 @@ class Metadata(Model):
 
     name: PoolName = Field(description="Name of the pool: a DNS label of at most 52 characters.")
     namespace: ObjectName | None = Field(default=None, description="Namespace; not used on one machine.")
+    labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, description="Labels for selecting: text to text.")
+    annotations: dict[LabelKey, str] = Field(default_factory=dict, description="Annotations: text to text.")
     generation: int = Field(default=0, description="Moves when the spec changes; set by the API server.")
 
 
 class WorkerPool(Model):
     """One manifest: a pool of workers for one queue."""
 
-    api_version: Literal["workerpool.dev/v1"] = Field(description="Always workerpool.dev/v1.")
-    kind: Literal["WorkerPool"] = Field(description="Always WorkerPool.")
+    api_version: Literal["workerpool.dev/v1"] = Field(
+        description="Group and version of the resource: always workerpool.dev/v1."
+    )
+    kind: Literal["WorkerPool"] = Field(description="Kind of the resource: always WorkerPool.")
     metadata: Metadata = Field(description="Name and labels.")
     spec: WorkerPoolSpec = Field(description="What the user wants.")
     status: WorkerPoolStatus | None = Field(default=None, description="What the operator observed and decided.")

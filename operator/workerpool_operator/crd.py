@@ -12,64 +12,13 @@ from typing import Any
 import yaml
 
 from workerpool_contract import names
-from workerpool_contract.scaling import Scaling
-from workerpool_contract.spec import WorkerPoolSpec
+from workerpool_contract.spec import WorkerPool, WorkerPoolSpec
 from workerpool_contract.status import WorkerPoolStatus
+from workerpool_operator.constraints import RULES
 from workerpool_operator.structural import Schema, structural
 
 FILE_NAME = f"{names.PLURAL}.{names.API_GROUP}.yaml"
 HEADER = "# Made from contract/workerpool_contract by `make generate`. Do not edit.\n"
-NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-MOST = f"(has(self.maxReplicas) ? self.maxReplicas : {Scaling().max_replicas})"
-
-# Path of the object that a rule belongs to -> (rule, message).
-RULES: dict[tuple[str, ...], list[tuple[str, str]]] = {
-    (): [
-        (
-            f"size(self.metadata.name) <= 52 && self.metadata.name.matches('{NAME_PATTERN}')",
-            "metadata.name must be a DNS label of at most 52 characters; choose a shorter name without dots",
-        )
-    ],
-    ("spec", "source"): [("has(self.postgres)", "exactly one source is needed; set postgres")],
-    ("spec", "worker"): [
-        (
-            (
-                "!has(self.drainTimeoutSeconds) || self.drainTimeoutSeconds >= "
-                "(has(self.jobTimeoutSeconds) ? self.jobTimeoutSeconds : 300)"
-            ),
-            "drainTimeoutSeconds is below jobTimeoutSeconds; raise drainTimeoutSeconds or lower jobTimeoutSeconds",
-        )
-    ],
-    ("spec", "retry"): [
-        (
-            (
-                "!has(self.initialDelaySeconds) || !has(self.maxDelaySeconds) "
-                "|| self.initialDelaySeconds <= self.maxDelaySeconds"
-            ),
-            "initialDelaySeconds is above maxDelaySeconds; lower one or raise the other",
-        )
-    ],
-    ("spec", "scaling"): [
-        (
-            f"!has(self.minReplicas) || self.minReplicas <= {MOST}",
-            "minReplicas is above maxReplicas; lower minReplicas or raise maxReplicas",
-        ),
-        (
-            f"!has(self.fallback) || self.fallback.replicas <= {MOST}",
-            "fallback.replicas is above maxReplicas; lower fallback.replicas or raise maxReplicas",
-        ),
-        (
-            f"!has(self.pause) || !has(self.pause.replicas) || self.pause.replicas <= {MOST}",
-            "pause.replicas is above maxReplicas; lower pause.replicas or raise maxReplicas",
-        ),
-    ],
-    ("spec", "scaling", "pause"): [
-        (
-            "(self.mode == 'HoldAt') == has(self.replicas)",
-            "replicas is required with mode HoldAt and allowed only there; set mode: HoldAt or remove replicas",
-        )
-    ],
-}
 
 
 def crd() -> dict[str, Any]:
@@ -135,8 +84,8 @@ def _schema() -> Schema:
         "description": "A pool of workers for one queue; its size follows the backlog.",
         "required": ["spec"],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
+            "apiVersion": {"type": "string", "description": WorkerPool.model_fields["api_version"].description},
+            "kind": {"type": "string", "description": WorkerPool.model_fields["kind"].description},
             "metadata": {"type": "object"},
             "spec": structural(WorkerPoolSpec.model_json_schema()),
             "status": structural(WorkerPoolStatus.model_json_schema()),
@@ -146,7 +95,7 @@ def _schema() -> Schema:
         node = schema
         for name in path:
             node = node["properties"][name]
-        node["x-kubernetes-validations"] = [{"rule": rule, "message": message} for rule, message in rules]
+        node["x-kubernetes-validations"] = [rule.body() for rule in rules]
     conditions = schema["properties"]["status"]["properties"]["conditions"]
     conditions["x-kubernetes-list-type"] = "map"
     conditions["x-kubernetes-list-map-keys"] = ["type"]

@@ -18,10 +18,13 @@ _SAME = {
     "literal_error": "enum",
     "model_attributes_type": "model_type",
     "dict_type": "model_type",
+    "int_parsing_size": "int_type",
 }
 _WORDS = {
     "missing": "is missing; add it: {about}",
     "value_error": "{error}",
+    "string_type": "{shown} is not text; put it in quotes",
+    "tuple_type": "{shown} is not a list; write one: [first, second]",
     "int_type": "{shown} is not a whole number; write one without quotes",
     "greater_than_equal": "{shown} is too small; the least is {ge}",
     "less_than_equal": "{shown} is too large; the most is {le}",
@@ -33,9 +36,17 @@ _WORDS = {
 
 def explain(error: ErrorDetails, root: type[BaseModel]) -> str:
     """One line for one error of a model under ``root``: "spec.scaling.maxReplicas: 0 is too small; …"."""
-    path: Path = error["loc"]
+    path = place(error)
     words = _words(error, root, path)
     return f"{dotted(path)}: {words}" if path else words
+
+
+def place(error: ErrorDetails) -> Path:
+    """Where the error is: the field that a rule between fields speaks of, or the object that was being read."""
+    path: Path = error["loc"]
+    if error["type"] == "misfit":
+        return (*path, *error["ctx"]["path"])
+    return path[:-1] if path and path[-1] == "[key]" else path
 
 
 def dotted(path: Path) -> str:
@@ -59,11 +70,22 @@ def _words(error: ErrorDetails, root: type[BaseModel], path: Path) -> str:
     shown = _shown(error["input"])
     kind = _SAME.get(error["type"], error["type"])
     if kind == "extra_forbidden":
-        return f"unknown field; {did_you_mean(str(path[-1]), _fields(root, path[:-1]))}"
+        return _unknown(root, path)
+    if kind == "misfit":
+        return str(context["words"]).removeprefix(f"{dotted(context['path'])} ")
     about = _description(root, path)
     if kind in _WORDS:
         return _WORDS[kind].format(shown=shown, about=about, **context)
     return f"{shown} can't be used: {error['msg']}; {about}"
+
+
+def _unknown(root: type[BaseModel], path: Path) -> str:
+    """What to do about a field that isn't there: the same name one level down, or a name like it."""
+    name, parent = str(path[-1]), path[:-1]
+    inside = next((field for field in _fields(root, parent) if name in _fields(root, (*parent, field))), None)
+    if inside:
+        return f"unknown field here; move it into {dotted((*parent, inside))}"
+    return f"unknown field; {did_you_mean(name, _fields(root, parent))}"
 
 
 def _shown(value: object) -> str:

@@ -15,8 +15,16 @@ from pydantic import ValidationError
 
 from workerpool_contract import names
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.explain import explain
+from workerpool_operator.explain import did_you_mean, explain, place
 from workerpool_operator.yamltree import Document, YamlError, documents
+
+METADATA_FIELDS = frozenset(
+    {
+        "annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers",
+        "generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences",
+        "resourceVersion", "selfLink", "uid",
+    }
+)  # fmt: skip
 
 Secrets = Mapping[str, Mapping[str, str]]
 
@@ -82,17 +90,30 @@ def _document(document: Document, file: str, draft: _Draft) -> None:
 
 
 def _pool(document: Document, file: str, draft: _Draft) -> None:
+    _metadata(document, file, draft)
     try:
-        pool = WorkerPool.model_validate(document.value, by_alias=True, by_name=False)
+        # A status in a file is what some cluster once wrote, as `kubectl get -o yaml` shows it; it isn't an input.
+        value = {key: part for key, part in document.value.items() if key != "status"}
+        pool = WorkerPool.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        draft.problems += [f"{file}:{document.line(d['loc'])}: {explain(d, WorkerPool)}" for d in details]
+        draft.problems += [f"{file}:{document.line(place(d))}: {explain(d, WorkerPool)}" for d in details]
         return
     name = pool.metadata.name
     if name in draft.pools:
         line = document.line(("metadata", "name"))
         draft.problems.append(f"{file}:{line}: metadata.name: {name!r} is taken by another WorkerPool; choose another")
     draft.pools[name] = pool
+
+
+def _metadata(document: Document, file: str, draft: _Draft) -> None:
+    """Tells of fields that Kubernetes doesn't know; the model lets them pass, for what newer servers send."""
+    metadata = document.value.get("metadata")
+    for name in metadata if isinstance(metadata, dict) else ():
+        if name not in METADATA_FIELDS:
+            line = document.line(("metadata", name))
+            hint = did_you_mean(name, sorted(METADATA_FIELDS))
+            draft.problems.append(f"{file}:{line}: metadata.{name}: unknown field; {hint}")
 
 
 def _secret(document: Document, file: str, draft: _Draft) -> None:

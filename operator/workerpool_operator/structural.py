@@ -1,8 +1,8 @@
 """pydantic's JSON schema turned into the structural schema that Kubernetes demands of a CRD. Pure.
 
 References are put in place, an optional field loses its null alternative (the API server drops an explicit null where
-it isn't declared, so `replicas: null` still means unset), titles go, and defaults move into the description: a default
-in the schema would be written into every stored object and outlive a better one.
+it isn't declared, so `replicas: null` still means unset; a field marked nullable keeps it), titles go, and defaults
+move into the description: a default in the schema would be written into every stored object and outlive a better one.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 KEPT = frozenset(
     {
         "description", "enum", "format", "items", "maxItems", "maxLength", "maxProperties", "maximum", "minItems",
-        "minLength", "minimum", "pattern", "properties", "required", "type",
+        "minLength", "minimum", "nullable", "pattern", "properties", "required", "type",
     }
 )  # fmt: skip
 DROPPED = frozenset({"title", "default", "$defs", "additionalProperties"})
@@ -33,7 +33,13 @@ def _node(node: Schema, definitions: dict[str, Schema]) -> Schema:
     result = {key: value for key, value in node.items() if key in KEPT}
     if "properties" in node:
         result["properties"] = {name: _node(child, definitions) for name, child in node["properties"].items()}
-    elif node.get("type") == "object":
+    values = node.get("additionalProperties")
+    if isinstance(values, dict):
+        result["additionalProperties"] = {
+            **_node(values, definitions),
+            **({"nullable": True} if "anyOf" in values else {}),
+        }
+    elif node.get("type") == "object" and (values is True or "properties" not in node):
         result["x-kubernetes-preserve-unknown-fields"] = True
     if "items" in node:
         result["items"] = _node(node["items"], definitions)

@@ -54,7 +54,7 @@ def test_models_are_frozen() -> None:
         ({"scaling": {"maxReplicas": 2, "pause": {"mode": "HoldAt", "replicas": 3}}}, "pause.replicas 3 is above"),
         ({"scaling": {"pause": {"mode": "HoldAt"}}}, "replicas is required with mode HoldAt"),
         ({"scaling": {"pause": {"mode": "Hold", "replicas": 1}}}, "allowed only there"),
-        ({"scaling": {"pause": {"mode": "Hold", "until": "2026-01-01T00:00:00"}}}, "timezone"),
+        ({"scaling": {"pause": {"mode": "Hold", "until": "2026-01-01T00:00:00"}}}, "with a time zone"),
         ({"scaling": {"maxReplicas": "5"}}, "valid integer"),
         ({"scaling": {"maxReplicas": 2.5}}, "valid integer"),
         ({"scaling": {"maxReplica": 5}}, "not permitted"),

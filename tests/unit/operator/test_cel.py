@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.crd import RULES
+from workerpool_operator.constraints import RULES
 
 count = st.integers(1, 12)
 
@@ -46,7 +46,7 @@ def broken(manifest: dict[str, Any]) -> Iterator[str]:
         for name in path:
             node = node.get(name) if node is not None else None
         if node is not None:
-            yield from (message for rule, message in rules if not cel.evaluate(rule, {"self": node}))
+            yield from (rule.message for rule in rules if not cel.evaluate(rule.holds, {"self": node}))
 
 
 def refused(manifest: dict[str, Any]) -> bool:
@@ -75,6 +75,10 @@ def test_the_crd_refuses_what_the_models_refuse(manifest: dict[str, Any]) -> Non
         ({"worker": {"drainTimeoutSeconds": 299}}, "drainTimeoutSeconds is below jobTimeoutSeconds"),
         ({"retry": {"initialDelaySeconds": 2, "maxDelaySeconds": 1}}, "initialDelaySeconds is above maxDelaySeconds"),
         ({"source": {}}, "exactly one source is needed"),
+        (
+            {"worker": {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 30}}}},
+            "terminationGracePeriodSeconds is derived",
+        ),
     ],
 )
 def test_each_rule_speaks_of_its_fields(spec: dict[str, Any], words: str) -> None:

@@ -67,7 +67,7 @@ def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
         (
             "maxReplicas: 20",
             "maxReplicas: 2, minReplicas: 3",
-            ":9: spec.scaling: minReplicas 3 is above maxReplicas 2; ",
+            ":9: spec.scaling.minReplicas: 3 is above maxReplicas 2; ",
         ),
         (
             "scaling: {",
