@@ -5,6 +5,7 @@ import secrets
 import subprocess
 from typing import Any
 
+from tests.cluster.audit import audit_policy
 from tests.cluster.local.layout import ADMIN, API_SERVER, IDENTITIES, NODE_ADDRESS, PAUSE_IMAGE, POD_RANGE, Layout
 
 CNI_PLUGINS = "/usr/lib/cni"
@@ -38,7 +39,7 @@ def write_configuration(layout: Layout) -> None:
     layout.config("tokens.csv").write_text("\n".join(lines) + "\n")
     for user, token in tokens.items():
         _write(layout, layout.kubeconfig(user).name, _kubeconfig(layout, user, token))
-    _write(layout, "audit-policy.yaml", _audit_policy())
+    _write(layout, "audit-policy.yaml", audit_policy(ADMIN))
     _write(layout, "kubelet.yaml", _kubelet(layout))
     _write(layout, "kube-proxy.yaml", _kube_proxy(layout))
     _write(layout, "cni/10-bridge.conflist", _network(layout))
@@ -77,21 +78,6 @@ def _kubeconfig(layout: Layout, user: str, token: str) -> dict[str, Any]:
         "users": [{"name": user, "user": {"token": token}}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
         "current-context": name,
-    }
-
-
-def _audit_policy() -> dict[str, Any]:
-    """Who the tests look at: their own ServiceAccounts, and the administrator, who may impersonate one."""
-    return {
-        "apiVersion": "audit.k8s.io/v1",
-        "kind": "Policy",
-        "omitStages": ["RequestReceived"],
-        "rules": [
-            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
-            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
-            {"level": "Metadata", "users": [ADMIN]},
-            {"level": "None"},
-        ],
     }
 
 

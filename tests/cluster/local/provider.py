@@ -8,9 +8,12 @@ from typing import Any
 
 from tests.cluster.api import Cluster, KubectlFailed, Unavailable
 from tests.cluster.components import Components
-from tests.cluster.local.layout import NODE_ADDRESS, Layout
+from tests.cluster.local.layout import NODE, NODE_ADDRESS, Layout
+from tests.support.patience import until
 
 LOAD_SECONDS = 300.0
+READY_SECONDS = 120.0
+END_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,27 @@ class LocalCluster(Cluster):
             raise KubectlFailed(f"kubectl {' '.join(arguments)}: {done.stderr}")
         return done.stdout
 
+    def wait_api(self) -> None:
+        """Returns when the API server is ready. Raises AssertionError after two minutes."""
+        self._until("the API server is ready", "ok", "get", "--raw=/readyz")
+
+    def wait_ready(self) -> None:
+        """Returns when pods can be made. Raises AssertionError after two minutes."""
+        self.wait_api()
+        condition = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+        self._until("the node is Ready", "True", "get", "node", NODE, "-o", condition)
+        account = ("get", "serviceaccount", "default", "--namespace=default", "-o", "name")
+        self._until("namespaces get their ServiceAccount", "serviceaccount/default\n", *account)
+
+    def _until(self, what: str, wanted: str, *arguments: str) -> None:
+        def holds() -> bool:
+            try:
+                return self.inside_kubectl(*arguments) == wanted
+            except KubectlFailed:
+                return False
+
+        until(holds, READY_SECONDS, what)
+
     def load(self, archive: Path) -> None:
         """Imports into containerd, under the names that the archive gives."""
         command = ["ctr", f"--address={self.layout.containerd}", "--namespace=k8s.io", "images", "import", str(archive)]
@@ -68,5 +92,12 @@ class LocalCluster(Cluster):
     def end(self) -> None:
         """Ends the cluster and returns when nothing is left of it."""
         assert self.guard, "this process did not start the cluster"
-        self.guard.terminate()
-        self.guard.wait(60)
+        end_guard(self.guard)
+
+
+def end_guard(guard: "subprocess.Popen[bytes]") -> None:
+    """Asks the guard to end the cluster; returns when it has. Raises TimeoutExpired after a minute."""
+    guard.terminate()
+    if guard.stdin:
+        guard.stdin.close()
+    guard.wait(END_SECONDS)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -15,14 +15,14 @@ from typing import IO, Final
 from tests.cluster.api import KubectlFailed, Unavailable
 from tests.cluster.archive import program_archive
 from tests.cluster.binaries import binary_dir, say
+from tests.cluster.components import Components
 from tests.cluster.local.commands import CONTROL_PLANE, FOLLOWERS
 from tests.cluster.local.guard import remove
-from tests.cluster.local.layout import NODE, PAUSE_IMAGE, Layout, clusters_home
-from tests.cluster.local.provider import LocalCluster
+from tests.cluster.local.layout import PAUSE_IMAGE, Layout, clusters_home
+from tests.cluster.local.provider import LocalCluster, end_guard
 from tests.support.patience import until
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-START_SECONDS: Final = 120.0
 END_SECONDS: Final = 60.0
 PROGRAMS: Final = ("etcd", "containerd", "ctr", "runc", "iptables", "conntrack", "ip", "unshare", "setpriv", "openssl")
 
@@ -34,7 +34,7 @@ def start(name: str, *, attended: bool) -> LocalCluster:
     of this name runs.
     """
     check_machine()
-    programs, pause = binary_dir("kubernetes"), binary_dir("pause") / "pause"
+    programs, pause = binary_dir("kubernetes"), binary_dir("pods") / "pause"
     layout = Layout(clusters_home() / name)
     with ExitStack() as undo:
         lock = _claim(layout)
@@ -42,7 +42,7 @@ def start(name: str, *, attended: bool) -> LocalCluster:
         output = undo.enter_context(tempfile.TemporaryFile())
         guard = _start_guard(layout, programs, lock, output, attended=attended)
         abandon = undo.enter_context(ExitStack())
-        abandon.callback(_end_guard, guard)
+        abandon.callback(end_guard, guard)
         cluster = LocalCluster.of(layout, programs)
         try:
             _bring_up(cluster, pause)
@@ -139,15 +139,10 @@ def _start_guard(
     )
 
 
-def _end_guard(guard: "subprocess.Popen[bytes]") -> None:
-    guard.terminate()
-    guard.wait(END_SECONDS)
-
-
 def _bring_up(cluster: LocalCluster, pause: Path) -> None:
     """Starts the components in their order. Raises AssertionError when one is not ready in time."""
     layout, components = cluster.layout, cluster.components
-    until(layout.control.exists, 10, "the keeper listens")
+    until(lambda: _listens(components), 10, "the keeper listens")
     say("starting etcd, the API server and containerd")
     for name in CONTROL_PLANE:
         components.start(name)
@@ -155,35 +150,19 @@ def _bring_up(cluster: LocalCluster, pause: Path) -> None:
     archive = layout.config("pause.tar")
     program_archive(pause, f"docker.io/{PAUSE_IMAGE}", archive)
     cluster.load(archive)
-    until(
-        _holds(lambda: cluster.inside_kubectl("get", "--raw=/readyz") == "ok"), START_SECONDS, "the API server is ready"
-    )
+    cluster.wait_api()
     say("starting the controllers, the scheduler and the node")
     for name in FOLLOWERS:
         components.start(name)
-    ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
-    until(
-        _holds(lambda: cluster.inside_kubectl("get", "node", NODE, "-o", ready) == "True"),
-        START_SECONDS,
-        "the node is Ready",
-    )
-    until(
-        _holds(lambda: bool(cluster.inside_kubectl("get", "serviceaccount", "default", "-o", "name"))),
-        START_SECONDS,
-        "namespaces get their ServiceAccount",
-    )
+    cluster.wait_ready()
 
 
-def _holds(question: Callable[[], bool]) -> Callable[[], bool]:
-    """The question, answered with no as long as kubectl fails."""
-
-    def ask() -> bool:
-        try:
-            return question()
-        except KubectlFailed:
-            return False
-
-    return ask
+def _listens(components: Components) -> bool:
+    try:
+        components.running()
+    except OSError:
+        return False
+    return True
 
 
 def _explain(layout: Layout, output: IO[bytes]) -> str:

@@ -1,0 +1,64 @@
+"""Fixtures of the tests marked ``kubernetes``."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import NoReturn
+
+import pytest
+
+from tests.cluster.api import Cluster, Unavailable
+from tests.cluster.components import Components
+from tests.cluster.local.provider import LocalCluster
+from tests.cluster.providers import must_be_there, provided
+from tests.support.postgres import Server, throw_away
+
+PASSWORD = "of-a-throw-away-server"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The cluster of this test run. From here on the test process is inside its network (``tests.cluster.netns``)."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(provided())
+        except Unavailable as problem:
+            _unavailable(problem)
+        yield found
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace of the cluster, deleted afterwards."""
+    with cluster.namespace() as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def cluster_postgres(cluster: Cluster) -> Iterator[Server]:
+    """A Postgres server of this machine that pods and the test reach under the same address, with a password."""
+    with throw_away(host=cluster.node_address, password=PASSWORD) as server:
+        yield server
+
+
+@pytest.fixture
+def cluster_database(cluster_postgres: Server) -> Iterator[str]:
+    """The URL, password included, of a fresh and migrated database of that server."""
+    name = cluster_postgres.create_database()
+    yield cluster_postgres.url(name)
+    cluster_postgres.drop_database(name)
+
+
+@pytest.fixture
+def components(cluster: Cluster) -> Iterator[Components]:
+    """Control over the parts of the cluster; at the end all of them run again, and the API server answers."""
+    if not isinstance(cluster, LocalCluster):
+        _unavailable(Unavailable("only the local provider lets a test stop a part of the cluster"))
+    yield cluster.components
+    cluster.components.restore()
+    cluster.wait_ready()
+
+
+def _unavailable(problem: Unavailable) -> NoReturn:
+    if must_be_there():
+        pytest.fail(str(problem), pytrace=False)
+    pytest.skip(str(problem))

@@ -1,0 +1,52 @@
+"""Which cluster the tests get: WORKERPOOL_TEST_CLUSTER says ``local`` (the default), ``kind`` or ``existing``."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.cluster.api import Cluster, Unavailable
+from tests.cluster.existing import existing
+from tests.cluster.kind import kind
+from tests.cluster.local import starter
+from tests.cluster.names import ENV_ATTACH, ENV_CI, ENV_PROVIDER
+from tests.cluster.netns import inside
+
+
+@contextmanager
+def provided() -> Iterator[Cluster]:
+    """The cluster for this test run; what was started for it ends with the block. Raises Unavailable."""
+    provider = os.environ.get(ENV_PROVIDER, "local")
+    match provider:
+        case "local":
+            with _local() as cluster:
+                yield cluster
+        case "kind":
+            with kind() as cluster:
+                yield cluster
+        case "existing":
+            yield existing()
+        case _:
+            raise Unavailable(f"{ENV_PROVIDER}={provider} is no provider; cure: local, kind or existing")
+
+
+def must_be_there() -> bool:
+    """Whether a missing cluster is a failure: on a build server nobody would notice what did not run."""
+    return os.environ.get(ENV_CI, "").lower() == "true"
+
+
+@contextmanager
+def _local() -> Iterator[Cluster]:
+    """A running cluster that the environment names, else one that ends with this process, however that ends."""
+    if name := os.environ.get(ENV_ATTACH):
+        cluster = starter.find(name)
+        if cluster is None:
+            raise Unavailable(f"{ENV_ATTACH}={name}: no such cluster runs")
+        with inside(cluster.keeper_pid):
+            yield cluster
+        return
+    cluster = starter.start(f"test-{os.getpid()}", attended=True)
+    try:
+        with inside(cluster.keeper_pid):
+            yield cluster
+    finally:
+        cluster.end()
