@@ -1,11 +1,27 @@
 """Settings and fixtures that all tests share."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.cluster.fixtures import cluster, cluster_database, cluster_postgres, components, namespace
 from tests.support.fixtures import database, empty_database, postgres_server
 
-__all__ = ["database", "empty_database", "postgres_server"]
+__all__ = [
+    "cluster",
+    "cluster_database",
+    "cluster_postgres",
+    "components",
+    "database",
+    "empty_database",
+    "namespace",
+    "postgres_server",
+]
 
 # A busy machine is not a defect: property tests have no time limit per example, only the limit of every test.
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in the cluster's network come last: servers of the others don't exist in there."""
+    items.sort(key=lambda item: item.get_closest_marker("kubernetes") is not None)

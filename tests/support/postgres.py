@@ -1,7 +1,8 @@
 """Throw-away Postgres servers for tests: Debian's binaries where installed, else those inside the embedded wheel.
 
 A server runs as an unprivileged user when the tests run as root, listens on a free loopback port and is removed with
-its files. ``Server.stop`` and ``start`` let a test take it away and bring it back.
+its files. For tests inside a cluster's network it listens on an address that pods reach, with a password.
+``Server.stop`` and ``start`` let a test take it away and bring it back.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -25,6 +26,7 @@ import psycopg
 from workerpool.sources.postgres.migrate import migrate
 
 USER = "tests"
+LOOPBACK = "127.0.0.1"
 TEMPLATE = "migrated"
 FAST: Mapping[str, str] = {
     "fsync": "off",
@@ -41,12 +43,14 @@ StopMode = Literal["smart", "fast", "immediate"]
 
 @dataclass(frozen=True)
 class Server:
-    """A server that this process started: its programs, its folder and its port on 127.0.0.1."""
+    """A server that this process started: its programs, its folder, where it listens; no password: it trusts all."""
 
     binaries: Path
     home: Path
     port: int
     settings: Mapping[str, str]
+    host: str = LOOPBACK
+    password: str | None = field(default=None, repr=False)
 
     @property
     def data(self) -> Path:
@@ -65,14 +69,38 @@ class Server:
 
     def url(self, database: str = "postgres", *, user: str = USER) -> str:
         """Where to connect to a database of this server."""
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+        secret = f":{self.password}" if self.password else ""
+        return f"postgresql://{user}{secret}@{self.host}:{self.port}/{database}"
+
+    def create(self) -> None:
+        """Makes the empty cluster."""
+        options = [
+            "-U",
+            USER,
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+            "-A",
+            "scram-sha-256" if self.password else "trust",
+        ]
+        if self.password:
+            file = self.home / "password"
+            file.write_text(self.password)
+            if owner := _owner():
+                shutil.chown(file, owner)
+            options.append(f"--pwfile={file}")
+        self._run("initdb", "-D", self.data, *options)
+        if self.password:
+            with (self.data / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all all scram-sha-256\n")
 
     def start(self) -> None:
         """Starts the server and returns once it takes connections."""
         options = {
             **self.settings,
             "port": str(self.port),
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "unix_socket_directories": str(self.home),
         }
         flags = " ".join(f"-c {key}='{value}'" for key, value in options.items())
@@ -127,14 +155,20 @@ class Server:
 
 
 @contextmanager
-def throw_away(binaries: Path | None = None, settings: Mapping[str, str] = FAST) -> Iterator[Server]:
+def throw_away(
+    binaries: Path | None = None,
+    settings: Mapping[str, str] = FAST,
+    *,
+    host: str = LOOPBACK,
+    password: str | None = None,
+) -> Iterator[Server]:
     """A running server with an empty cluster and the migrated database ``TEMPLATE``; removed afterwards."""
     home = Path(tempfile.mkdtemp(prefix="workerpool-postgres-"))
     if owner := _owner():
         shutil.chown(home, owner)
-    server = Server(binaries or find_binaries(), home, free_port(), settings)
+    server = Server(binaries or find_binaries(), home, free_port(), settings, host, password)
     try:
-        server._run("initdb", "-D", server.data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        server.create()
         with _guarded(server):
             server.start()
             server.execute(f"create database {TEMPLATE}")
