@@ -12,6 +12,8 @@ import asyncpg
 from workerpool_contract import names
 from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
 from workerpool_contract.urls import describe
+from workerpool_operator.backlog.reader import Signals
+from workerpool_operator.backlog.watch import LEAST_CAP, Endpoint
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -46,13 +48,18 @@ class PostgresBacklog:
         pooled: bool = False,
         timeout: float = 5.0,
         on_push: Callable[[str], None] | None = None,
+        on_loss: Callable[[], None] | None = None,
     ) -> None:
-        """``cap``: count no further per queue. ``on_push``: told the queue when a job arrives; not with ``pooled``."""
+        """``cap``: count no further per queue. ``on_push``: told the queue when a job arrives; not with ``pooled``.
+
+        ``on_loss``: told when the connection ends by itself between two readings; the next one opens it again.
+        """
+        self.cap = cap
         self._url = url
-        self._cap = cap
         self._pooled = pooled
         self._timeout = timeout
         self._on_push = on_push
+        self._on_loss = on_loss
         self._connection: Connection | None = None
 
     async def read(self, queues: list[str]) -> dict[str, Reading]:
@@ -80,7 +87,7 @@ class PostgresBacklog:
 
     async def _fetch(self, query: str, queues: list[str]) -> list[asyncpg.Record] | Unknown:
         try:
-            return await (await self._connected()).fetch(query, queues, self._cap)
+            return await (await self._connected()).fetch(query, queues, self.cap)
         except asyncpg.UndefinedFunctionError as error:  # the connection is sound, and the other query may be known
             return Unknown(f"{describe(self._url)} {_why(error)}")
         except Exception as error:  # noqa: BLE001 - nothing here may stop the loop that serves other pools too
@@ -100,16 +107,29 @@ class PostgresBacklog:
         self._connection = connection
         if self._on_push is not None and not self._pooled:
             await connection.add_listener(names.NOTIFY_CHANNEL, self._pushed)
+            connection.add_termination_listener(self._lost)
         return connection
 
     def _pushed(self, *arguments: Any) -> None:  # noqa: ANN401 - asyncpg's callback: connection, pid, channel, payload
         if self._on_push is not None:
             self._on_push(str(arguments[-1]))
 
+    def _lost(self, _: object) -> None:
+        if self._on_loss is not None:
+            self._on_loss()
+
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
+            connection.remove_termination_listener(self._lost)
             connection.terminate()
+
+
+def open_postgres(endpoint: Endpoint, signals: Signals) -> PostgresBacklog:
+    """The reader of a Postgres endpoint, for the hub."""
+    return PostgresBacklog(
+        endpoint.url, cap=LEAST_CAP, pooled=endpoint.pooled, on_push=signals.pushed, on_loss=signals.lost
+    )
 
 
 def _why(error: Exception) -> str:

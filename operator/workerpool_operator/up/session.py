@@ -12,6 +12,7 @@ from workerpool_contract.backlog import Backlog
 from workerpool_contract.environment import RunnerSettings
 from workerpool_contract.spec import PostgresMode, WorkerPool
 from workerpool_operator.backlog.postgres import PostgresBacklog
+from workerpool_operator.backlog.watch import cap_for
 from workerpool_operator.local.logfiles import LogFollower
 from workerpool_operator.local.processes import RUNNER, LocalPlatform, Surroundings
 from workerpool_operator.up.loop import ManagedPool, PoolLoop, PoolView
@@ -20,7 +21,6 @@ from workerpool_operator.up.timeline import Timeline
 
 # Seconds between two looks; decisions keep to the pools' own poll intervals.
 LOOK_INTERVAL = 0.5
-LEAST_CAP, MOST_CAP = 10_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class Session:
             raise ValueError(message)
         key = (self._setup.urls[pool.metadata.name], postgres.mode is PostgresMode.POOLED)
         if key not in self._readers:
-            cap = cap_of(self._setup.pools)
+            cap = max(cap_for(pool.spec.scaling) for pool in self._setup.pools)
             self._readers[key] = PostgresBacklog(key[0], cap=cap, pooled=key[1], on_push=self._pushed)
         return ManagedPool(pool, postgres.queue, self._readers[key])
 
@@ -179,11 +179,3 @@ def is_at_rest(view: PoolView, pool: WorkerPool) -> bool:
     """The pool has come down to its minimum, or to its pinned size."""
     least = pool.spec.scaling.min_replicas if pool.spec.replicas is None else pool.spec.replicas
     return len(view.state.replicas) <= least
-
-
-def cap_of(pools: Sequence[WorkerPool]) -> int:
-    """How far backlogs must be counted so that every pool can reach its maximum."""
-    needed = [
-        pool.spec.scaling.max_replicas * (pool.spec.scaling.effective_backlog_per_replica or 1) + 1 for pool in pools
-    ]
-    return min(MOST_CAP, max(LEAST_CAP, *needed))

@@ -1,0 +1,319 @@
+"""The hub in virtual time: who is read when, and who is told."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.support.virtual_time import VirtualLoop, run, until
+from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
+from workerpool_operator.backlog.hub import Hub
+from workerpool_operator.backlog.reader import Reader, Signals
+from workerpool_operator.backlog.watch import Endpoint, Watch
+
+HERE, THERE = Endpoint("postgresql://u:one@db/q"), Endpoint("postgresql://u:two@db/q")
+
+
+@dataclass
+class Book:
+    """A reader that answers as a test says and writes down what it was asked, with the time."""
+
+    signals: Signals
+    takes: float = 0.0
+    cap: int = 0
+    answers: dict[str, Reading] = field(default_factory=dict)
+    asked: list[tuple[float, list[str]]] = field(default_factory=list)
+    reported: list[list[str]] = field(default_factory=list)
+    runners_of: dict[str, tuple[RunnerReport, ...]] | Unknown = field(default_factory=dict)
+    closed: float | None = None
+
+    async def read(self, queues: list[str]) -> dict[str, Reading]:
+        """One answer per queue."""
+        now = asyncio.get_running_loop().time()
+        self.asked.append((now, queues))
+        await until(now + self.takes)
+        return {queue: self.answers.get(queue, Backlog(0)) for queue in queues}
+
+    async def runners(self, queues: list[str]) -> dict[str, tuple[RunnerReport, ...]] | Unknown:
+        """The reports of the test."""
+        self.reported.append(queues)
+        if isinstance(self.runners_of, Unknown):
+            return self.runners_of
+        return {queue: self.runners_of.get(queue, ()) for queue in queues}
+
+    async def close(self) -> None:
+        """Writes down when."""
+        self.closed = asyncio.get_running_loop().time()
+
+    @property
+    def times(self) -> list[float]:
+        """When it was asked."""
+        return [at for at, _ in self.asked]
+
+
+@dataclass
+class Stage:
+    """A hub, its readers in the order in which they were opened, and who was told when."""
+
+    loop: VirtualLoop
+    takes: float = 0.0
+    books: list[Book] = field(default_factory=list)
+    told: list[tuple[float, str]] = field(default_factory=list)
+    hub: Hub[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.hub = Hub(self._open, steady=self.loop.time, notify=lambda key: self.told.append((self.loop.now, key)))
+
+    def _open(self, _: Endpoint, signals: Signals) -> Reader:
+        self.books.append(Book(signals, takes=self.takes))
+        return self.books[-1]
+
+    def when_told(self, key: str) -> list[float]:
+        """The times at which ``key`` was told."""
+        return [at for at, name in self.told if name == key]
+
+
+def play(scenario: Callable[[Stage], Awaitable[None]], **setting: Any) -> Stage:
+    """Plays a scenario and closes the hub."""
+
+    async def whole(loop: VirtualLoop) -> Stage:
+        stage = Stage(loop, **setting)
+        await scenario(stage)
+        await stage.hub.aclose()
+        return stage
+
+    return run(whole)
+
+
+def watch(queue: str = "q", interval: float = 5, *, endpoint: Endpoint = HERE, **more: Any) -> Watch:
+    """A watch, awake unless told otherwise."""
+    return Watch(endpoint, queue, interval, **{"cap": 100, **more})
+
+
+def test_all_pools_of_an_endpoint_are_one_request_at_the_pace_of_each() -> None:
+    async def scenario(stage: Stage) -> None:
+        for number in range(100):
+            stage.hub.follow(f"fast-{number}", watch(f"q{number}", 5))
+        stage.hub.follow("slow", watch("slow", 60))
+        await until(62)
+
+    stage = play(scenario)
+    [book] = stage.books
+    assert book.times == [pytest.approx(n * 5) for n in range(13)]
+    assert stage.when_told("fast-7") == book.times
+    assert stage.when_told("slow") == [pytest.approx(0), pytest.approx(60)]
+    assert [len(queues) for _, queues in book.asked] == [101, *[100] * 11, 101]
+
+
+def test_pools_that_came_at_different_times_fall_into_step() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 5))
+        await until(3)
+        stage.hub.follow("b", watch("b", 5))
+        await until(29)
+
+    assert [queues for _, queues in play(scenario).books[0].asked][2:] == [["a", "b"]] * 5
+
+
+def test_a_push_reads_the_queues_of_sleeping_pools_at_once_and_nothing_else() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("asleep", watch("a", 60, asleep=True))
+        stage.hub.follow("awake", watch("b", 60))
+        await until(10)
+        stage.told.clear()
+        for queue in ("b", "unknown", "a"):
+            stage.books[0].signals.pushed(queue)
+        await until(20)
+
+    stage = play(scenario)
+    assert stage.books[0].asked[1:] == [(10, ["a"])]
+    assert stage.told == [(10, "asleep")]
+
+
+def test_a_storm_of_pushes_is_one_reading_under_way_and_one_after_it() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        await until(10)
+        for step in range(20):
+            stage.books[0].signals.pushed("a")
+            await until(10 + step / 100)
+        await until(20)
+
+    assert play(scenario, takes=0.3).books[0].times == [0, 10, pytest.approx(10.3)]
+
+
+def test_a_pool_that_stays_asleep_is_not_read_faster_than_the_gap() -> None:
+    """A threshold that is not reached, or a pause: the jobs keep coming, the readings must not."""
+
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        await until(10)
+        for step in range(1000):
+            stage.books[0].signals.pushed("a")
+            await until(10 + step / 1000)
+
+    assert len(play(scenario).books[0].times) <= 12
+
+
+def test_falling_asleep_reads_once_more_for_a_push_that_was_ignored() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60))
+        await until(10)
+        stage.books[0].signals.pushed("a")
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        await until(20)
+
+    assert play(scenario).books[0].times == [0, 10]
+
+
+def test_a_delayed_job_wakes_a_sleeping_pool_when_it_comes_due() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        await until(0)
+        stage.books[0].answers["a"] = Backlog(0, delayed=1, next_due=7.0)
+        await stage.hub.refresh("a")
+        await until(6)
+        stage.books[0].answers["a"] = Backlog(1)
+        await until(60)
+
+    stage = play(scenario)
+    assert stage.books[0].times == [0, 0, 7]
+    assert stage.when_told("a") == [0, 7]
+
+
+def test_unknown_is_tried_again_sooner_but_told_once_per_interval() -> None:
+    """Each time that it is told counts as a failed reading, so retries must not count."""
+
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 10))
+        await until(1)
+        stage.books[0].answers["a"] = Unknown("away")
+        await until(59)
+
+    stage = play(scenario)
+    assert stage.when_told("a") == [0, 10, 20, 30, 40, 50]
+    assert stage.books[0].times == [0, 10, 10.5, 11.5, 13.5, 17.5, 20, 30, 40, 50]
+
+
+def test_a_backlog_that_is_known_again_is_told_at_once() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 10))
+        await until(1)
+        stage.books[0].answers["a"] = Unknown("away")
+        await until(12)
+        stage.books[0].answers["a"] = Backlog(3)
+        await until(14)
+        look = stage.hub.look("a")
+        assert look is not None
+        assert look.reading == Backlog(3)
+        await until(30)
+
+    assert play(scenario).when_told("a") == [0, 10, 13.5, 23.5]
+
+
+def test_a_lost_connection_is_opened_again_at_once_and_missed_work_is_told() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 3600, asleep=True))
+        stage.hub.follow("b", watch("b", 3600))
+        await until(100)
+        stage.books[0].answers["a"] = Backlog(1)
+        stage.books[0].signals.lost()
+        await until(101)
+
+    stage = play(scenario)
+    assert stage.books[0].times == [0, 100]
+    assert (stage.when_told("a"), stage.when_told("b")) == ([0, 100], [0])
+
+
+def test_reports_are_fetched_for_pools_with_replicas() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60, asleep=True))
+        stage.hub.follow("b", watch("b", 60))
+        await until(0)
+        stage.books[0].runners_of = {"b": (RunnerReport("pod", 2, 1, 0.0), RunnerReport("pod", 2, 2, 0.5))}
+        look = await stage.hub.refresh("b")
+        assert look is not None
+        assert look.reports == {"pod": RunnerReport("pod", 4, 3, 0.0)}
+        stage.books[0].runners_of = Unknown("forbidden")
+        look = await stage.hub.refresh("b")
+        assert look is not None
+        assert (look.reading, look.reports) == (Backlog(0), None)
+
+    assert play(scenario).books[0].reported == [["b"]] * 3
+
+
+def test_refresh_is_a_reading_that_begins_afterwards() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60))
+        await until(0.1)
+        asked = [asyncio.create_task(stage.hub.refresh("a")) for _ in range(3)]
+        looks = await asyncio.gather(*asked)
+        assert [look.at for look in looks if look] == [pytest.approx(1.0)] * 3
+        forgotten = asyncio.create_task(stage.hub.refresh("a"))
+        await until(1.2)
+        stage.hub.forget("a")
+        assert await forgotten is None
+        assert await stage.hub.refresh("a") is None
+
+    assert play(scenario, takes=0.5).books[0].times == [0, 0.5, 1]
+
+
+def test_a_new_password_opens_before_the_old_one_closes() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60))
+        stage.hub.follow("b", watch("b", 60))
+        await until(10)
+        stage.hub.follow("a", watch("a", 60, endpoint=THERE))
+        look = stage.hub.look("a")
+        assert look is not None
+        assert look.at == pytest.approx(0.5)
+        await until(20)
+        assert stage.books[0].closed is None
+        stage.hub.follow("b", watch("b", 60, endpoint=THERE))
+        await until(30)
+
+    first, second = play(scenario, takes=0.5).books
+    assert second.times == [10, 20]
+    assert first.closed == 20
+
+
+def test_an_endpoint_without_followers_is_closed() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a"))
+        await until(1)
+        stage.hub.forget("a")
+        await until(2)
+        assert stage.hub.look("a") is None
+        assert stage.books[0].closed == 1
+
+    assert len(play(scenario).books) == 1
+
+
+def test_counts_as_far_as_the_largest_pool_needs() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", cap=10_000))
+        stage.hub.follow("b", watch("b", cap=30_000))
+        await until(1)
+
+    assert play(scenario).books[0].cap == 30_000
+
+
+def test_a_defect_in_a_reader_is_unknown_and_passes() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 5))
+        await until(1)
+        stage.books[0].answers = {"a": Backlog(1)}
+        stage.books[0].runners_of = {"a": 3}  # type: ignore[dict-item] # what no reader says
+        look = await stage.hub.refresh("a")
+        assert look is not None
+        assert look.reading == Unknown("reading failed: TypeError")
+        stage.books[0].runners_of = {}
+        await until(10)
+        look = stage.hub.look("a")
+        assert look is not None
+        assert look.reading == Backlog(1)
+
+    play(scenario)
