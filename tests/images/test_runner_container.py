@@ -40,6 +40,7 @@ def _result(url: str, job: int, container: Container) -> Any:
     """What the job returned, once it is completed."""
 
     def row() -> tuple[Any, ...] | None:
+        assert container.is_running(), f"the runner ended: {container.logs()[-3000:]}"
         with psycopg.connect(url) as connection:
             return connection.execute("select state, result from workerpool.history where id = %s", [job]).fetchone()
 
@@ -79,11 +80,13 @@ def test_sigterm_lets_the_running_job_finish_and_ends_with_0(
         assert witness.keys("finish") == set()
         (tmp_path / "gate").touch()
         assert container.exit_code() == 0, container.logs()[-3000:]
-        _result(database, job, container)
+    with psycopg.connect(database) as connection:
+        assert connection.execute("select id, state from workerpool.history").fetchall() == [(job, "completed")]
     assert witness.keys("finish") == {1}
 
 
 def test_orphans_of_handlers_are_reaped(docker: Docker, database: str, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
     (tmp_path / "orphans.py").write_text(ORPHANS)
     job = _enqueue(docker, database, "orphans", {})
     environ = {ENV_URL: database, ENV_APP: "orphans", ENV_QUEUE: "orphans"}

@@ -35,6 +35,8 @@ INPUTS = (
 )  # fmt: skip
 PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 BUILD_SECONDS = 900
+KEPT = 3
+"""Archives, of half a gigabyte each, that stay in the cache."""
 CANARY = "# workerpool-build-secret-canary"
 """A comment in the certificates that builds are given: no image may contain it."""
 
@@ -106,10 +108,16 @@ def _build(docker: Docker, base: str | Recipe, images: Images) -> None:
     say("saving the archive")
     partial = images.archive.with_suffix(".partial")
     docker.run("save", "--output", partial, OPERATOR, RUNNER, EXAMPLE, seconds=BUILD_SECONDS)
-    for old in images.archive.parent.glob("*.tar"):
-        old.unlink()
     partial.rename(images.archive)
+    _forget_old(images.archive.parent)
     say(f"built in {time.monotonic() - begin:.0f} s: {images.archive}")
+
+
+def _forget_old(folder: Path) -> None:
+    """Keeps the newest archives: another test run may still be using one."""
+    newest_first = sorted(folder.glob("*.tar"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for old in newest_first[KEPT:]:
+        old.unlink()
 
 
 def _build_one(docker: Docker, command: str, flags: list[str]) -> None:
