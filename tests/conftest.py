@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.cluster.fixtures import cluster, cluster_database, cluster_postgres, components, namespace
+from tests.cluster.fixtures import cluster, cluster_database, cluster_postgres, components, local_machine, namespace
 from tests.support.fixtures import database, empty_database, postgres_server
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "components",
     "database",
     "empty_database",
+    "local_machine",
     "namespace",
     "postgres_server",
 ]

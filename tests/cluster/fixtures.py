@@ -8,6 +8,7 @@ import pytest
 
 from tests.cluster.api import Cluster, Unavailable
 from tests.cluster.components import Components
+from tests.cluster.local import starter
 from tests.cluster.local.provider import LocalCluster
 from tests.cluster.providers import must_be_there, provided
 from tests.support.postgres import Server, throw_away
@@ -24,6 +25,15 @@ def cluster() -> Iterator[Cluster]:
         except Unavailable as problem:
             _unavailable(problem)
         yield found
+
+
+@pytest.fixture(scope="session")
+def local_machine() -> None:
+    """For tests that start clusters of their own: this machine can run them."""
+    try:
+        starter.check_machine()
+    except Unavailable as problem:
+        _unavailable(problem)
 
 
 @pytest.fixture
