@@ -77,7 +77,7 @@ class ApiServer(Cluster):
         return {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(self.port)}
 
     def start(self) -> None:
-        """Starts what does not run, and returns when it is ready."""
+        """Starts what does not run, and returns when it is ready. Only from the main thread: see `_start_process`."""
         self._start_process("etcd", self._etcd())
         self._start_process("kube-apiserver", self._api_server())
         until(self._is_ready, START_SECONDS, lambda: f"the API server is ready: {self.log('kube-apiserver')}")
@@ -100,7 +100,7 @@ class ApiServer(Cluster):
     def _start_process(self, name: str, command: list[str]) -> None:
         if name in self.running:
             return
-        # The kernel ends it with the test process, however that one ends.
+        # The kernel ends it with the thread that started it, however that one ends.
         guarded = ["setpriv", "--pdeathsig", "KILL", *command]
         with (self.home / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(

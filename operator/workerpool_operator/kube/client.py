@@ -5,6 +5,7 @@ models nor its dynamic part, which would have to ask the server for all its kind
 """
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,11 @@ _ERRORS: Final[dict[int, type[ApiError]]] = {
 }
 _UNAUTHORIZED: Final = 401
 _FIRST_ERROR: Final = 400
+_FAULT: Final = 500
+_MALFORMED: Final = re.compile(
+    r"failed to (create typed patch object|convert new object) \([^)]*\)( to proper version)?: "
+)
+"""How a fault begins that is none of the server's: unknown fields and wrong types in what was to be applied."""
 
 Renew = Callable[[], Awaitable[None]]
 """Gets new credentials."""
@@ -193,7 +199,9 @@ def _error(status: int, phrase: str, data: bytes) -> ApiError:
     """The error for an answer; ``data`` is a Status object, or anything when a proxy answered."""
     try:
         answer = json.loads(data)
-        reason, message = str(answer["reason"]), str(answer["message"])
-    except (ValueError, TypeError, KeyError):
-        reason, message = phrase.replace(" ", ""), f"the API server answered {status} {phrase}"
-    return _ERRORS.get(status, ApiError)(status, reason or "Failed", message)
+        reason, message = str(answer.get("reason") or ""), str(answer["message"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        reason, message = "", f"the API server answered {status} {phrase}"
+    if status == _FAULT and _MALFORMED.match(message):
+        return Invalid(status, "Invalid", _MALFORMED.sub("", message))
+    return _ERRORS.get(status, ApiError)(status, reason or phrase.replace(" ", "") or "Failed", message)
