@@ -57,6 +57,8 @@ def test_selectors_choose_the_operator_and_not_the_test(objects: Objects) -> Non
         for found in (document for document in objects if document["kind"] == kind):
             assert found["spec"]["selector"]["matchLabels"] == wanted
             assert wanted.items() <= service["metadata"]["labels"].items()
+    for policy in (document for document in objects if document["kind"] == "NetworkPolicy"):
+        assert policy["spec"]["podSelector"]["matchLabels"] == wanted
 
 
 def test_pods_keep_the_restricted_standard(objects: Objects) -> None:
