@@ -14,6 +14,7 @@ PURE = tuple(CONTRACTS["pure"]["source_modules"])
 ENVIRONMENT_READERS = (
     "workerpool.cli",
     "workerpool.producer",
+    "workerpool_operator.main",
     "workerpool_operator.up",
 )
 """Composition roots (with their submodules): the only ones that may touch the process environment.
@@ -25,6 +26,7 @@ CLOCK_READERS = (
     "workerpool.cli",
     "workerpool.cluster",
     "workerpool.runner",
+    "workerpool_operator.main",
     "workerpool_operator.up",
 )
 """Modules that may call a clock. Others are given one: naming ``time.monotonic`` as a default is not calling it.

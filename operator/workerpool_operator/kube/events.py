@@ -65,7 +65,7 @@ def event(pool: Body, happening: Happening, instance: str, now: datetime) -> Bod
     return {
         "apiVersion": EVENTS.api_version,
         "kind": EVENTS.kind,
-        "metadata": {"namespace": meta["namespace"], "generateName": f"{meta['name']}."},
+        "metadata": {"namespace": meta["namespace"], "generateName": f"{meta['name']}-"},
         "eventTime": micro_time(now),
         "type": happening.severity,
         "reason": happening.reason,

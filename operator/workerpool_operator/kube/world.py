@@ -93,6 +93,10 @@ class World:
         """All pools."""
         return self._pools.values()
 
+    def count(self) -> int:
+        """How many pools there are."""
+        return len(self.versions(POOLS))
+
     def deployment(self, key: PoolKey) -> Body | None:
         """The Deployment of that name that carries the operator's label."""
         return self._deployments.get(key)

@@ -1,0 +1,177 @@
+"""The platform that runs replicas as pods: one Deployment and one PodDisruptionBudget per pool, written on change.
+
+What is there comes from `World`, so a decision costs no reading; what is written goes back into it at once, so the next
+decision starts from there. The queue's own word on busy runners comes from the hub.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workerpool_contract import names
+from workerpool_contract.spec import WorkerPool
+from workerpool_contract.status import WorkerPoolStatus
+from workerpool_operator.backlog.watch import Look
+from workerpool_operator.desired.children import Children, children
+from workerpool_operator.desired.surroundings import Surroundings, Unbuildable
+from workerpool_operator.desired.unchanged import unchanged
+from workerpool_operator.happenings import child_repaired
+from workerpool_operator.kube.api import (
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    POOLS,
+    Body,
+    Forbidden,
+    Invalid,
+    KubeApi,
+    NotFound,
+    Resource,
+)
+from workerpool_operator.kube.events import Recorder
+from workerpool_operator.kube.objects import PoolKey, PoolRecord
+from workerpool_operator.kube.owned import obstacle, owned, secret_version
+from workerpool_operator.kube.shrink import Shrinking
+from workerpool_operator.kube.views import size_of, trouble_of, views_of
+from workerpool_operator.kube.world import World
+from workerpool_operator.platform import Happening, PoolState, Refused
+from workerpool_operator.report import status_document
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Where the platform learns what is not in the cluster's objects.
+
+    ``look``: the last reading of a pool's queue. ``refresh``: a reading that begins now. ``secret_version``: the
+    resourceVersion at which a pool's URL last changed, None while unknown. ``default_image``: for pools that name none.
+    """
+
+    look: Callable[[PoolKey], Look | None]
+    refresh: Callable[[PoolKey], Awaitable[Look | None]]
+    secret_version: Callable[[PoolKey], str | None]
+    default_image: str | None = None
+
+
+class KubernetesPlatform:
+    """Carries decisions out on a cluster."""
+
+    def __init__(self, api: KubeApi, world: World, knowledge: Knowledge, recorder: Recorder) -> None:
+        self._api = api
+        self._world = world
+        self._knowledge = knowledge
+        self._recorder = recorder
+        self._shrinking = Shrinking(api, world)
+        self._applied: dict[tuple[Resource, PoolKey], Body] = {}
+
+    async def observe(self, pool: WorkerPool) -> PoolState:
+        """The pool's pods, and the size that its Deployment was last told. Raises ApiError."""
+        key = key_for(pool)
+        record, deployment = self._world.pool(key), await self._live(DEPLOYMENTS, key)
+        if record is None or not owned(deployment, record):
+            return PoolState((), 0)
+        look, size = self._knowledge.look(key), size_of(deployment)
+        views = views_of(self._world.pods(key), look.reports if look else None)
+        return PoolState(views, size, trouble_of(deployment, views, size))
+
+    async def scale(self, pool: WorkerPool, replicas: int) -> None:
+        """Makes the pool's objects what they should be at ``replicas``. Raises Refused and ApiError.
+
+        When the newest reports show more busy runners than the decision knew of, fewer are taken away.
+        """
+        key = key_for(pool)
+        record = self._world.pool(key)
+        if record is None or record.deleting:
+            return
+        deployment = await self._live(DEPLOYMENTS, key)
+        budget = await self._live(DISRUPTION_BUDGETS, key)
+        for live, resource in ((deployment, DEPLOYMENTS), (budget, DISRUPTION_BUDGETS)):
+            if (trouble := obstacle(live, resource.kind, record)) is not None:
+                raise Refused(trouble.reason, trouble.message)
+        wanted = self._children(pool, record, replicas, deployment)
+        if replicas < size_of(deployment):
+            allowed = await self._shrinking.prepare(pool, key, replicas, await self._knowledge.refresh(key))
+            wanted = self._children(pool, record, allowed, deployment)
+        else:
+            await self._shrinking.clear(key, replicas)
+        await self._bring(DEPLOYMENTS, record, wanted.deployment, deployment)
+        await self._bring(DISRUPTION_BUDGETS, record, wanted.disruption_budget, budget)
+
+    async def report(self, pool: WorkerPool, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
+        """Writes the status into the pool, and the happenings as events. Raises ApiError."""
+        await self.report_at(key_for(pool), status, happenings)
+
+    async def report_at(self, key: PoolKey, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
+        """The same for a pool whose spec can't be used. Without effect for one that is gone."""
+        record = self._world.pool(key)
+        if record is None:
+            return
+        reference = reference_to(record)
+        body = {"metadata": dict(reference["metadata"]), "status": status_document(status)}
+        try:
+            written = await self._api.apply(POOLS, body, manager=names.STATUS_MANAGER, subresource="status")
+        except NotFound:
+            return
+        self._world.put(POOLS, written)
+        await self._recorder.record(reference, happenings)
+
+    async def tell(self, key: PoolKey, happenings: Sequence[Happening]) -> None:
+        """Writes happenings of a pool as events."""
+        record = self._world.pool(key)
+        if record is not None:
+            await self._recorder.record(reference_to(record), happenings)
+
+    async def close(self) -> None:
+        """Leaves everything as it is: the pods work on without the operator."""
+
+    def forget(self, key: PoolKey) -> None:
+        """Drops what is remembered of a pool that is gone."""
+        self._applied.pop((DEPLOYMENTS, key), None)
+        self._applied.pop((DISRUPTION_BUDGETS, key), None)
+
+    def _children(self, pool: WorkerPool, record: PoolRecord, replicas: int, deployment: Body | None) -> Children:
+        # While the Secret can't be read the runners keep the version that they have: not knowing rolls nobody.
+        version = self._knowledge.secret_version(record.key) or secret_version(deployment)
+        surroundings = Surroundings(uid=record.uid, default_image=self._knowledge.default_image, secret_version=version)
+        try:
+            return children(pool, replicas, surroundings)
+        except Unbuildable as error:
+            raise Refused(error.reason, error.message) from None
+
+    async def _live(self, resource: Resource, key: PoolKey) -> Body | None:
+        """The object as it is. Only what is not known is asked for: it may exist without the operator's label."""
+        known = self._world.deployment(key) if resource is DEPLOYMENTS else self._world.budget(key)
+        if known is not None:
+            return known
+        try:
+            return await self._api.get(resource, *key)
+        except NotFound:
+            return None
+
+    async def _bring(self, resource: Resource, record: PoolRecord, wanted: Body, live: Body | None) -> None:
+        """Writes a child unless it is already as wanted; what somebody else changed is told."""
+        key = record.key
+        if live is not None and unchanged(wanted, live):
+            self._applied[resource, key] = wanted
+            return
+        repaired = self._applied.get((resource, key)) == wanted
+        try:
+            written = await self._api.apply(resource, wanted, manager=names.MANAGER)
+        except (Invalid, Forbidden) as error:
+            raise Refused(error.reason, f"{resource.kind} {key}: {error.message}") from None
+        self._world.put(resource, written)
+        self._applied[resource, key] = wanted
+        if repaired:
+            await self._recorder.record(reference_to(record), [child_repaired(resource.kind, key.name)])
+
+
+def key_for(pool: WorkerPool) -> PoolKey:
+    """Where a pool is."""
+    return PoolKey(pool.metadata.namespace or "", pool.metadata.name)
+
+
+def reference_to(record: PoolRecord) -> dict[str, Any]:
+    """The least of an object that names it, its uid included: never another one of the same name."""
+    metadata = {"namespace": record.key.namespace, "name": record.key.name, "uid": record.uid}
+    return {"apiVersion": POOLS.api_version, "kind": POOLS.kind, "metadata": metadata}

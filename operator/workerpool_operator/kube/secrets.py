@@ -1,0 +1,163 @@
+"""Connection URLs out of Secrets: each used Secret is read every few seconds, once for all pools that use it.
+
+Only `get` is asked of the API server, so Secrets that no pool names are never seen. Values stay in memory: they are
+compared there, and never logged, hashed or written anywhere.
+"""
+
+import asyncio
+import base64
+import binascii
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from workerpool_contract.backlog import Unknown
+from workerpool_contract.spec import SecretKeyRef
+from workerpool_operator.backlog.watch import secret_forbidden, secret_key_missing, secret_missing, secret_unnamed
+from workerpool_operator.kube.api import SECRETS, ApiError, Forbidden, KubeApi, NotFound
+from workerpool_operator.kube.objects import PoolKey
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 5.0
+# Reads per second over all Secrets: beyond, the interval grows instead.
+MOST_READS = 50.0
+
+
+@dataclass(frozen=True, slots=True)
+class SecretUrl:
+    """A URL and the resourceVersion of its Secret at which it was last seen to change."""
+
+    url: str = field(repr=False)
+    version: str
+
+
+class _Gone:
+    """Why a Secret could not be read: the words for it are made per reference."""
+
+    def __init__(self, words: Callable[[SecretKeyRef], Unknown]) -> None:
+        self.words = words
+
+
+@dataclass(slots=True)
+class _Secret:
+    """One Secret: who uses which of its keys, and what was read of it last."""
+
+    users: dict[PoolKey, SecretKeyRef] = field(default_factory=dict)
+    urls: dict[str, SecretUrl] = field(default_factory=dict, repr=False)
+    gone: _Gone | None = None
+    read: frozenset[str] = frozenset()
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys that somebody uses; others are not kept."""
+        return frozenset(reference.key for reference in self.users.values())
+
+    def answer(self, reference: SecretKeyRef) -> SecretUrl | Unknown:
+        """What is known of one key."""
+        if self.gone is not None:
+            return self.gone.words(reference)
+        return self.urls.get(reference.key) or secret_key_missing(reference)
+
+
+class Secrets:
+    """The URLs of all pools. ``changed``: told a pool whose answer is another one now."""
+
+    def __init__(self, api: KubeApi, changed: Callable[[PoolKey], None]) -> None:
+        """Reads nothing yet."""
+        self._api = api
+        self._changed = changed
+        self._secrets: dict[tuple[str, str], _Secret] = {}
+        self._used: dict[PoolKey, tuple[str, str]] = {}
+
+    async def url(self, pool: PoolKey, reference: SecretKeyRef | None) -> SecretUrl | Unknown:
+        """The URL of a pool, or why there is none; asks the API server only for a Secret that was not read yet.
+
+        Raises ApiError when that first read fails for another reason than the Secret itself.
+        """
+        if reference is None:
+            self.forget(pool)
+            return secret_unnamed()
+        where = (pool.namespace, reference.name)
+        if self._used.get(pool) != where:
+            self.forget(pool)
+        secret = self._secrets.setdefault(where, _Secret())
+        self._used[pool] = where
+        secret.users[pool] = reference
+        if reference.key not in secret.read:
+            await self._read(where, secret)
+        return secret.answer(reference)
+
+    def version(self, pool: PoolKey) -> str | None:
+        """The resourceVersion at which the pool's URL last changed, None while that is unknown."""
+        where = self._used.get(pool)
+        if where is None:
+            return None
+        secret = self._secrets[where]
+        found = secret.answer(secret.users[pool])
+        return None if isinstance(found, Unknown) else found.version
+
+    def forget(self, pool: PoolKey) -> None:
+        """Reads for ``pool`` no longer; a Secret that nobody uses is dropped from memory."""
+        where = self._used.pop(pool, None)
+        if where is None:
+            return
+        del self._secrets[where].users[pool]
+        if not self._secrets[where].users:
+            del self._secrets[where]
+
+    async def poll(self) -> None:
+        """Reads every used Secret again and again, spread over the interval."""
+        while True:
+            round_ = list(self._secrets.items())
+            if not round_:
+                await asyncio.sleep(INTERVAL)
+            for where, secret in round_:
+                await asyncio.sleep(max(1 / MOST_READS, INTERVAL / len(round_)))
+                if self._secrets.get(where) is secret:
+                    await self._again(where, secret)
+
+    async def _again(self, where: tuple[str, str], secret: _Secret) -> None:
+        before = {pool: secret.answer(reference) for pool, reference in secret.users.items()}
+        try:
+            await self._read(where, secret)
+        except ApiError as error:
+            # What was known still holds: an API server that is away changes no password.
+            logger.debug("Could not read Secret %s/%s: %s", *where, error)
+            return
+        for pool, answer in before.items():
+            if pool in secret.users and secret.answer(secret.users[pool]) != answer:
+                self._changed(pool)
+
+    async def _read(self, where: tuple[str, str], secret: _Secret) -> None:
+        keys = secret.keys
+        try:
+            body = await self._api.get(SECRETS, *where)
+        except NotFound:
+            secret.gone, secret.urls = _Gone(secret_missing), {}
+        except Forbidden:
+            secret.gone, secret.urls = _Gone(secret_forbidden), {}
+        else:
+            secret.gone = None
+            data = {key: value for key, value in (body.get("data") or {}).items() if key in keys}
+            secret.urls = _urls(data, body["metadata"]["resourceVersion"], secret.urls)
+        secret.read = keys
+
+
+def _urls(data: Mapping[str, str], version: str, before: Mapping[str, SecretUrl]) -> dict[str, SecretUrl]:
+    """Every value with the version at which it became what it is."""
+    found: dict[str, SecretUrl] = {}
+    for key, encoded in data.items():
+        text = _decoded(encoded)
+        if text:
+            known = before.get(key)
+            found[key] = known if known is not None and known.url == text else SecretUrl(text, version)
+    return found
+
+
+def _decoded(encoded: str) -> str:
+    """The text of a value, empty when it is none. A line break at its end comes from a file and belongs to no URL."""
+    try:
+        return base64.b64decode(encoded).decode().rstrip("\n")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

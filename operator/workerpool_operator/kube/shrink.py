@@ -1,0 +1,75 @@
+"""Scale-in that interrupts nobody: idle pods are marked as the cheapest to delete, then the size is lowered."""
+
+import asyncio
+from collections.abc import Iterable
+
+from workerpool_contract import names
+from workerpool_contract.scaling import PauseMode
+from workerpool_contract.spec import WorkerPool
+from workerpool_operator.backlog.watch import Look
+from workerpool_operator.kube.api import PODS, KubeApi, NotFound
+from workerpool_operator.kube.objects import PoolKey
+from workerpool_operator.kube.views import views_of
+from workerpool_operator.kube.world import World
+from workerpool_operator.platform import ReplicaState, ReplicaView
+from workerpool_operator.victims import victims
+
+# Pods without a mark count as 0.
+CHEAP = "-100"
+
+
+class Shrinking:
+    """Marks and unmarks pods."""
+
+    def __init__(self, api: KubeApi, world: World) -> None:
+        self._api = api
+        self._world = world
+
+    async def prepare(self, pool: WorkerPool, key: PoolKey, replicas: int, look: Look | None) -> int:
+        """Marks the pods that go when the size becomes ``replicas``, and unmarks the others.
+
+        ``look``: as fresh as can be. Returns the size to set: more than ``replicas`` when more runners are busy than
+        would stay, unless somebody asked for that size in so many words.
+        """
+        views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
+        if not _asked_for(pool):
+            busy = sum(maybe_busy(view) for view in views)
+            replicas = max(replicas, min(busy, pool.spec.scaling.max_replicas))
+        chosen = set(victims(views, max(0, len(views) - replicas)))
+        await self._mark(key, chosen, {view.name for view in views} - chosen)
+        return replicas
+
+    async def clear(self, key: PoolKey, replicas: int) -> None:
+        """Unmarks pods that were to go and stayed, once no more are left than ``replicas``."""
+        staying = [pod for pod in self._world.pods(key) if not pod.terminating and not pod.ended]
+        if len(staying) <= replicas:
+            await self._mark(key, set(), {pod.name for pod in staying})
+
+    async def _mark(self, key: PoolKey, cheap: set[str], others: Iterable[str]) -> None:
+        wanted: dict[str, str | None] = {**dict.fromkeys(others), **dict.fromkeys(cheap, CHEAP)}
+        # Only marks of this operator are taken away; a person's own cost stays.
+        writes = [
+            self._write(key.namespace, pod.name, wanted[pod.name])
+            for pod in self._world.pods(key)
+            if pod.name in wanted and pod.cost != wanted[pod.name] and (wanted[pod.name] or pod.cost == CHEAP)
+        ]
+        await asyncio.gather(*writes)
+
+    async def _write(self, namespace: str, name: str, cost: str | None) -> None:
+        body = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: cost}}}
+        try:
+            written = await self._api.merge(PODS, namespace, name, body)
+        except NotFound:  # gone already: the mark has done its work
+            return
+        self._world.put(PODS, written)
+
+
+def maybe_busy(view: ReplicaView) -> bool:
+    """Running a job, or not answering: then nobody knows."""
+    return bool(view.busy) or view.state is ReplicaState.SILENT
+
+
+def _asked_for(pool: WorkerPool) -> bool:
+    """Whether a person fixed the size."""
+    pause = pool.spec.scaling.pause
+    return pool.spec.replicas is not None or (pause is not None and pause.mode is PauseMode.HOLD_AT)
