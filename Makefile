@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 
-.PHONY: help setup system demo test test-fast check fix generate verify bench clean
+.PHONY: help setup system demo test test-fast cluster cluster-shell cluster-down check fix generate verify bench clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## Make or refresh the Python environment in .venv
 	@scripts/setup
@@ -24,6 +24,15 @@ test: setup system check ## Everything that must pass before a change gets in
 test-fast: setup ## Unit and architecture tests only, while you work
 	@$(BIN)/pytest -q tests/unit tests/architecture
 
+cluster: setup system ## A real Kubernetes on this machine, to try things (needs root; the first time is long)
+	@$(BIN)/python -m tests.cluster up
+
+cluster-shell: setup ## A shell in the network of that cluster, with kubectl
+	@$(BIN)/python -m tests.cluster shell
+
+cluster-down: setup ## Its end; nothing is left behind
+	@$(BIN)/python -m tests.cluster down
+
 check: setup ## Lint, format, types, import contracts; changes nothing
 	@scripts/check
 
@@ -31,8 +40,9 @@ fix: setup ## Apply the formatter and the safe lint fixes
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-generate: setup ## Write again what is made from the code: the CRD, the chart's copies and table, the static manifest
+generate: setup ## Write again what is made from the code: the CRD, its reference page, the chart's copies and table, the static manifest
 	@$(BIN)/python -m workerpool_operator.crd
+	@$(BIN)/python -m workerpool_operator.reference
 	@$(BIN)/python -m tests.chart.generate
 
 verify: generate ## Generate, then fail when the committed files differ

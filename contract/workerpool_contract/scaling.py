@@ -60,7 +60,8 @@ class ScaleUp(Model):
         default=(), max_length=8, description="Rate limits for adding replicas; none means no limit."
     )
     select_policy: SelectPolicy = Field(
-        default=SelectPolicy.MAX, description="Max lets the most generous of the limits decide, Min the strictest."
+        default=SelectPolicy.MAX,
+        description="Of several policies: Max lets the most generous decide, Min the strictest.",
     )
 
 
@@ -142,14 +143,30 @@ class Scaling(Model):
         default=0, description="A pool at zero starts when the backlog is larger than this."
     )
     tolerance_percent: Annotated[int, Strict(), Field(ge=0, le=100)] = Field(
-        default=10, description="Keep the present replicas while the backlog per replica is this close to its target."
+        default=10,
+        description=(
+            "Keep the present replicas while the backlog per replica is this close to its target, in percent."
+        ),
     )
-    scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas may be added.")
-    scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas may be removed.")
+    scale_up: ScaleUp = Field(
+        default_factory=ScaleUp,
+        description="How fast replicas may be added. Unset: at once, from 0 to the full number in one step.",
+    )
+    scale_down: ScaleDown = Field(
+        default_factory=ScaleDown,
+        description="How fast replicas may be removed. Unset: after a minute below the present number, in one step. "
+        "Idle replicas go first, and running jobs finish.",
+    )
     fallback: Fallback | None = Field(
-        default=None, description="What to run when the backlog stays unknown; unset: hold."
+        default=None, description="What to run when the backlog stays unknown; unset: hold. It only ever adds replicas."
     )
-    pause: Pause | None = Field(default=None, description="Stops scaling, wholly or in one direction.")
+    pause: Pause | None = Field(
+        default=None,
+        description=(
+            "Stops scaling, wholly or in one direction, until it is removed or its time is over. The runners "
+            "that exist go on working."
+        ),
+    )
 
     @property
     def effective_backlog_per_replica(self) -> int | None:

@@ -61,7 +61,7 @@ class PostgresSource(Model):
         description="Where the connection URL is (postgresql://user:password@host:5432/database). "
         "On one machine it may be unset: WORKERPOOL_URL or the embedded database is used then.",
     )
-    queue: QueueName = Field(description="The queue that sets the size of this pool.")
+    queue: QueueName = Field(description="Name of the queue whose backlog sets the size of this pool.")
     mode: PostgresMode = Field(
         default=PostgresMode.DIRECT,
         description="Pooled: the URL leads to a pooler in transaction mode (PgBouncer), so no session state.",
@@ -71,7 +71,9 @@ class PostgresSource(Model):
 class Source(Model):
     """Where the jobs are: exactly one member."""
 
-    postgres: PostgresSource | None = Field(default=None, description="A queue in Postgres.")
+    postgres: PostgresSource | None = Field(
+        default=None, description="A queue in Postgres, by its name and the Secret that holds the URL."
+    )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> "Source":
@@ -85,7 +87,10 @@ class WorkerSpec(Model):
     """The code that runs the jobs, and how much of it per replica."""
 
     image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")] | None = Field(
-        default=None, description="Container image with the runner and your code. Not used on one machine."
+        default=None,
+        description=(
+            "Container image with the runner and your code; unset: the operator's default. Not used on one machine."
+        ),
     )
     app: ModuleName = Field(description="Python module that defines the workers, for example shop.workers.")
     names: tuple[WorkerName, ...] = Field(
@@ -169,13 +174,13 @@ class ProbeTiming(Model):
     """Timing of one probe; each unset field keeps the derived value."""
 
     period_seconds: Annotated[int, Strict(), Field(ge=1, le=3600)] | None = Field(
-        default=None, description="Time between probes."
+        default=None, description="Time between two probes, in seconds; unset: derived."
     )
     timeout_seconds: Annotated[int, Strict(), Field(ge=1, le=3600)] | None = Field(
-        default=None, description="Time to answer."
+        default=None, description="Time to answer, in seconds; unset: derived."
     )
     failure_threshold: Annotated[int, Strict(), Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Failures in a row that count as failed."
+        default=None, description="Failures in a row that count as failed; unset: derived."
     )
 
 
@@ -183,8 +188,12 @@ class Probes(Model):
     """Overrides of the probes that the operator derives from the spec."""
 
     port: Port = Field(default=names.PROBE_PORT, description="Port of the runner's probes and metrics inside the pod.")
-    startup: ProbeTiming = Field(default_factory=ProbeTiming, description="Until it succeeds the other probes wait.")
-    liveness: ProbeTiming = Field(default_factory=ProbeTiming, description="A runner that fails it is restarted.")
+    startup: ProbeTiming = Field(
+        default_factory=ProbeTiming, description="Time to begin: until it succeeds the other probes wait."
+    )
+    liveness: ProbeTiming = Field(
+        default_factory=ProbeTiming, description="Whether the runner still works: one that fails it is restarted."
+    )
     readiness: ProbeTiming = Field(
         default_factory=ProbeTiming, description="A runner that fails it counts as not ready."
     )
@@ -193,13 +202,36 @@ class Probes(Model):
 class WorkerPoolSpec(Model):
     """What the user wants: which queue, which code, how fast it must drain."""
 
-    source: Source = Field(description="Where the jobs are: exactly one member.")
-    worker: WorkerSpec = Field(description="The code that runs the jobs.")
-    retry: Retry = Field(default_factory=Retry, description="Overrides of the retry policy that the workers declare.")
-    scaling: Scaling = Field(default_factory=Scaling, description="Bounds, targets and manners of the autoscaler.")
-    probes: Probes = Field(default_factory=Probes, description="Overrides of the probes that the operator derives.")
+    source: Source = Field(description="Where the jobs are: exactly one member. Its backlog sets the size of the pool.")
+    worker: WorkerSpec = Field(
+        description="The code that runs the jobs. The module says which queues it consumes; the rest says how many "
+        "jobs a replica runs at a time and how long one may take."
+    )
+    retry: Retry = Field(
+        default_factory=Retry,
+        description="Overrides of the retry policy that the workers declare. Each unset field leaves the worker's own "
+        "value. A job whose retries are used up becomes a dead letter.",
+    )
+    scaling: Scaling = Field(
+        default_factory=Scaling,
+        description=(
+            "Bounds, targets and manners of the autoscaler. Replicas = (ready + in flight) / "
+            "backlogPerReplica, rounded up, or as many as targetWaitSeconds needs; then tolerance, windows, "
+            "rate limits, pause and bounds. An unknown backlog never removes replicas. status.reason tells "
+            "each step."
+        ),
+    )
+    probes: Probes = Field(
+        default_factory=Probes,
+        description="Overrides of the probes that the operator derives. They ask the runner itself over HTTP; a busy "
+        "runner stays ready, and a database that is down restarts nothing.",
+    )
     replicas: Replicas | None = Field(
-        default=None, description="Pins the number of replicas and turns autoscaling off (also set by kubectl scale)."
+        default=None,
+        description=(
+            "Pins the number of replicas and turns autoscaling off, minReplicas and maxReplicas included. Set "
+            "it here or by kubectl scale; null (or leaving it out) turns autoscaling on again."
+        ),
     )
 
 

@@ -40,7 +40,7 @@ class Condition(Model):
     reason: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z]+$")] = Field(
         description="One word for programs, for example AtMaximum or BacklogUnknown."
     )
-    message: Text = Field(default="", description="The same for people.")
+    message: Text = Field(default="", description="The same in words, for people.")
     observed_generation: Count = Field(default=0, description="Generation of the spec that this condition speaks of.")
     last_transition_time: AwareDatetime | None = Field(default=None, description="When status last changed.")
 
@@ -98,8 +98,16 @@ class WorkerPoolStatus(Model):
     replicas: Count = Field(default=0, description="Replicas that exist.")
     ready_replicas: Count = Field(default=0, description="Replicas that are ready to work.")
     desired_replicas: Count = Field(default=0, description="Replicas that the last decision asks for.")
-    selector: Annotated[str, Field(max_length=1024)] = Field(default="", description="Label selector of the replicas.")
-    reason: Text = Field(default="", description="Why this number, in words.")
+    selector: Annotated[str, Field(max_length=1024)] = Field(
+        default="", description="Label selector of the replicas, for kubectl get pods -l and for autoscalers."
+    )
+    reason: Text = Field(default="", description="Why this number of replicas: every step of the decision, in words.")
     backlog: BacklogSummary | None = Field(default=None, description="The last successful reading of the queue.")
-    conditions: tuple[Condition, ...] = Field(default=(), max_length=16, description="Ready, ScalingActive, …")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=16,
+        description=(
+            "The state in the manner of Kubernetes: Ready, ScalingActive, ScalingLimited and Stalled, with reasons."
+        ),
+    )
     history: History = Field(default_factory=History, description="What the next decision needs to know of the past.")

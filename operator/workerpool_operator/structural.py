@@ -1,8 +1,9 @@
 """pydantic's JSON schema turned into the structural schema that Kubernetes demands of a CRD. Pure.
 
 References are put in place, an optional field loses its null alternative (the API server drops an explicit null where
-it isn't declared, so `replicas: null` still means unset; a field marked nullable keeps it), titles go, and defaults
-move into the description: a default in the schema would be written into every stored object and outlive a better one.
+it isn't declared, so `replicas: null` still means unset; a field marked nullable keeps it), titles go, and bounds
+and defaults come into the description: a default in the schema would be written into every stored object and outlive
+a better one.
 """
 
 from typing import Any
@@ -46,7 +47,7 @@ def _node(node: Schema, definitions: dict[str, Schema]) -> Schema:
         result["x-kubernetes-list-type"] = "atomic"
     if node.get("type") == "integer":
         result["format"] = "int32" if node.get("maximum", INT32_MAX + 1) <= INT32_MAX else "int64"
-    return _with_default(result, node.get("default"))
+    return _with_facts(result, node.get("default"))
 
 
 def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
@@ -68,8 +69,14 @@ def _without_null(node: Schema, definitions: dict[str, Schema]) -> Schema:
     return {**_resolved(rest[0], definitions), **own}
 
 
-def _with_default(result: Schema, default: object) -> Schema:
+def _with_facts(result: Schema, default: object) -> Schema:
+    """Bounds and default in words: `kubectl explain` shows nothing but the description."""
+    words = [result["description"]] if "description" in result else []
+    if result.keys() >= {"minimum", "maximum", "description"}:
+        words.append(f"From {result['minimum']} to {result['maximum']}.")
+    elif "maxItems" in result and words:
+        words.append(f"At most {result['maxItems']}.")
     if isinstance(default, str | int) and default != "":
         shown = str(default).lower() if isinstance(default, bool) else default
-        result["description"] = f"{result.get('description', '')} Default: {shown}.".lstrip()
-    return result
+        words.append(f"Default: {shown}.")
+    return {**result, "description": " ".join(words)} if words else result
