@@ -26,7 +26,7 @@ class Process:
         self.identity = identity
         self._server, self._namespace = server, namespace
         self._log = folder / f"{identity}.log"
-        arguments = [server.kubeconfig, namespace, identity, *map(str, (DURATION, TRUST, RETRY))]
+        arguments = [str(server.kubeconfig), namespace, identity, str(DURATION), str(TRUST), str(RETRY)]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen([sys.executable, CANDIDATE, *arguments], stdout=log, stderr=log)
 
