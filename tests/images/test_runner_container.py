@@ -15,16 +15,17 @@ from tests.support.patience import until
 from tests.support.witness import ENV_GATES, ENV_WITNESS, Witness
 from workerpool_contract.names import ENV_APP, ENV_DRAIN_TIMEOUT, ENV_PROCESSES, ENV_QUEUE, ENV_URL
 
-ORPHANS = '''
-"""Leaves a process behind that nobody waits for."""
+ORPHANS = """
 import subprocess
 from workerpool import worker
 
-@worker(topic="orphans", executor="process")
+OUTLIVES_ITS_SHELL = "while kill -0 $$; do :; done >/dev/null 2>&1 & echo $!"
+
+@worker(topic="orphans", executor="process", concurrency=1)
 def leave(payload: dict) -> dict:
-    """Its shell ends at once; what that one started becomes a child of the container's first process."""
-    return {"pid": int(subprocess.check_output(["sh", "-c", "true >/dev/null & echo $!"]))}
-'''
+    return {"pid": int(subprocess.check_output(["sh", "-c", OUTLIVES_ITS_SHELL]))}
+"""
+"""Its handler leaves a process behind, which ends when it has become a child of the container's first process."""
 SECONDS = 60.0
 
 pytestmark = pytest.mark.kubernetes
