@@ -11,10 +11,10 @@ pytestmark = pytest.mark.kubernetes
 Rule = dict[str, Any]
 
 RIGHTS = {
-    ("workerpool.dev", "workerpools"): {"get", "list", "watch"},
+    ("workerpool.dev", "workerpools"): {"list", "watch"},
     ("workerpool.dev", "workerpools/status"): {"patch"},
-    ("apps", "deployments"): {"list", "watch", "create", "patch"},
-    ("policy", "poddisruptionbudgets"): {"list", "watch", "create", "patch"},
+    ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
+    ("policy", "poddisruptionbudgets"): {"get", "list", "watch", "create", "patch"},
     ("", "pods"): {"list", "watch", "patch"},
     ("", "secrets"): {"get"},
     ("events.k8s.io", "events"): {"create"},
