@@ -83,7 +83,9 @@ def _from_backlog(
     proposal = _activation(Proposal(demand.replicas), scaling, current, backlog)
     proposal = _floors(proposal, observation, backlog)
     proposal = _tolerance(proposal, scaling, current, demand, backlog)
-    history = windows.remember(history, proposal.replicas, current, scaling, now)
+    # Within the bounds: a recommendation that wanders far above the maximum changes nothing, the status least of all.
+    bounded = max(scaling.min_replicas, min(proposal.replicas, scaling.max_replicas))
+    history = windows.remember(history, bounded, current, scaling, now)
     proposal = _windows(proposal, scaling, current, history)
     proposal = _rates(proposal, scaling, current, history, now)
     return _Draft(proposal, demand.terms, history)
@@ -125,6 +127,8 @@ def _tolerance(proposal: Proposal, scaling: Scaling, current: int, demand: Deman
 def _windows(proposal: Proposal, scaling: Scaling, current: int, history: History) -> Proposal:
     """Keeps the present number while it lies between the lowest and the highest recommendation of the windows."""
     low, high = windows.lowest(history), windows.highest(history)
+    if max(low, min(current, high)) == history.recommendation:
+        return proposal
     if current < low:
         span = scaling.scale_up.stabilization_seconds
         return proposal.moved(ClampKind.UP_WINDOW, low, f"the least asked for in the last {span} s")
@@ -197,7 +201,7 @@ def _next_check(scaling: Scaling, observation: Observation, history: History, no
     if relief is not None:
         times.append(relief)
     reading = observation.reading
-    if isinstance(reading, Backlog) and reading.next_due is not None:
+    if isinstance(reading, Backlog) and reading.next_due is not None and observation.fresh:
         times.append(reading.next_due)
     if scaling.pause is not None and scaling.pause.until is not None:
         left = scaling.pause.until.timestamp() - now / windows.MILLIS
