@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
@@ -11,8 +11,9 @@ import pytest
 from tests.api.conftest import Connect
 from tests.support.apiserver import ApiServer
 from tests.support.waiting import eventually
-from workerpool_operator.kube.api import LEASES, KubeApi
+from workerpool_operator.kube.api import LEASES, SECRETS, Body, KubeApi, Unreachable
 from workerpool_operator.kube.client import Client
+from workerpool_operator.kube.guarded import Guarded
 from workerpool_operator.kube.lease import Candidate, Trusted, lead
 
 pytestmark = pytest.mark.kubernetes
@@ -160,6 +161,30 @@ async def test_a_leader_without_api_server_stops_within_its_window(
             api_server.start()
         await _until(lambda: stand.leads, "it leads again")
         assert stand.terms == 2
+
+
+async def test_the_guard_lets_nothing_be_written_without_trust(connect: Connect, namespace: str) -> None:
+    trust = True
+    guarded = Guarded(connect(), lambda: trust)
+    body: Body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": "one"}}
+    created = await guarded.create(SECRETS, body)
+    changed = {**body, "metadata": {**body["metadata"], "labels": {"changed": "yes"}}}
+    trust = False
+    writes: list[Callable[[], Awaitable[Body]]] = [
+        lambda: guarded.create(SECRETS, changed),
+        lambda: guarded.update(SECRETS, changed),
+        lambda: guarded.merge(SECRETS, namespace, "one", changed),
+        lambda: guarded.apply(SECRETS, changed, manager="test"),
+    ]
+    for write in writes:
+        with pytest.raises(Unreachable, match="another operator may lead") as refused:
+            await write()
+        assert refused.value.reason == "NotLeading"
+    found = await guarded.list(SECRETS, namespace)
+    assert [(await guarded.get(SECRETS, namespace, "one"))["metadata"]["resourceVersion"], len(found)] == [
+        created["metadata"]["resourceVersion"],
+        1,
+    ]
 
 
 @pytest.mark.parametrize("times", [(15, 15, 2), (15, 2, 2), (15, 10, 0)])
