@@ -86,7 +86,7 @@ class Source(Model):
 class WorkerSpec(Model):
     """The code that runs the jobs, and how much of it per replica."""
 
-    image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^\S+$")] | None = Field(
+    image: Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[!-~]+$")] | None = Field(
         default=None,
         description=(
             "Container image with the runner and your code; unset: the operator's default. Not used on one machine."

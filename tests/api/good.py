@@ -44,6 +44,7 @@ source: {postgres: {queue: orders, mode: Pooled, urlSecretRef: {name: queue-db.t
     "a queue that looks like a number, quoted": "source: {postgres: {queue: '2024'}}",
     "a queue that looks like a date": "source: {postgres: {queue: 2027-01-15}}",
     "a queue that looks like a time of day": "source: {postgres: {queue: 12:30}}",
+    "numbers in other notations": "scaling: {maxReplicas: 0x10, minReplicas: 0o7, activationBacklog: 1e3}",
     "pinned": "replicas: 3",
     "pinned at zero": "replicas: 0",
     "pinned above the maximum": "scaling: {maxReplicas: 2}\nreplicas: 1000",
