@@ -30,6 +30,8 @@ worker:
     spec:
       hostNetwork: false
       nodeSelector: {}
+      topologySpreadConstraints: []
+      initContainers: []
       securityContext: {supplementalGroups: []}
       tolerations: [{key: spot, value: "", operator: Exists, effect: ""}]
       volumes: [{name: c, configMap: {name: c, optional: false, items: []}}]

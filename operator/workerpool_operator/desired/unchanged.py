@@ -42,6 +42,7 @@ def _holds(live: Mapping[str, Any], wanted: Mapping[str, Any], fields: Fields) -
     return all(
         (tree := below(fields, key)) is not None and _same(live.get(key), value, key, tree)
         for key, value in wanted.items()
+        if value or key not in KEYS  # without items, such a list is neither stored nor recorded
     )
 
 

@@ -216,6 +216,14 @@ def test_without_a_record_of_owners_values_decide() -> None:
     assert not unchanged(document(), live)
 
 
+def test_a_list_without_items_is_not_stored() -> None:
+    wanted = document()
+    wanted["spec"]["template"]["spec"]["initContainers"] = []
+    assert unchanged(wanted, stored(document()))
+    wanted["spec"]["template"]["spec"]["containers"] = []
+    assert not unchanged(wanted, stored(document()))
+
+
 def test_nothing_stored_is_a_change() -> None:
     assert not unchanged(document(), {})
 
