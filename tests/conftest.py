@@ -3,12 +3,22 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.cluster.fixtures import cluster, cluster_database, cluster_postgres, components, local_machine, namespace
+from tests.cluster.fixtures import (
+    cluster,
+    cluster_database,
+    cluster_images,
+    cluster_postgres,
+    components,
+    local_machine,
+    namespace,
+)
+from tests.cluster.providers import prepare
 from tests.support.fixtures import database, empty_database, postgres_server
 
 __all__ = [
     "cluster",
     "cluster_database",
+    "cluster_images",
     "cluster_postgres",
     "components",
     "database",
@@ -25,4 +35,14 @@ settings.load_profile("unhurried")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in the cluster's network come last: servers of the others don't exist in there."""
-    items.sort(key=lambda item: item.get_closest_marker("kubernetes") is not None)
+    items.sort(key=_needs_cluster)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Programs are built before the time limit of a test could run."""
+    if not session.config.option.collectonly and any(map(_needs_cluster, session.items)):
+        prepare()
+
+
+def _needs_cluster(item: pytest.Item) -> bool:
+    return item.get_closest_marker("kubernetes") is not None

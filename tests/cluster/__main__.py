@@ -1,7 +1,8 @@
-"""A local cluster by hand: ``python -m tests.cluster [--name NAME] up | down | status | shell | run -- COMMAND…``.
+"""A local cluster by hand: ``python -m tests.cluster [--name NAME] VERB``.
 
-``run`` and ``shell`` work inside the cluster's network, with KUBECONFIG set and kubectl on the PATH; a pytest that is
-started there uses that cluster instead of one of its own. Exit codes: 0; 1 with a line that says why; those of COMMAND.
+Verbs: up, down, status, build, shell, run -- COMMAND. ``run`` and ``shell`` work inside the cluster's network, with
+KUBECONFIG set and kubectl on the PATH; a pytest that is started there uses that cluster instead of one of its own. Exit
+codes: 0; 1 with a line that says why; those of COMMAND.
 """
 
 import argparse
@@ -10,11 +11,11 @@ import subprocess
 import sys
 import time
 
-from tests.cluster.api import Cluster, Unavailable
-from tests.cluster.binaries import say
+from tests.cluster.api import Unavailable
+from tests.cluster.binaries import MODULES, binary_dir, say
 from tests.cluster.local import starter
 from tests.cluster.local.provider import LocalCluster
-from tests.cluster.names import ENV_ATTACH, ENV_PROVIDER
+from tests.cluster.names import ENV_ATTACH, ENV_OUTSIDE, ENV_PROVIDER
 
 
 def up(name: str) -> int:
@@ -58,33 +59,40 @@ def run(name: str, command: list[str]) -> int:
 
 
 def _environment(cluster: LocalCluster) -> dict[str, str]:
-    kubectl: Cluster = cluster
+    ours = {ENV_PROVIDER: "local", ENV_ATTACH: cluster.layout.name, ENV_OUTSIDE: str(os.getpid())}
     path = f"{cluster.kubectl_program.parent}:{os.environ['PATH']}"
-    return {**os.environ, **kubectl.environment, ENV_PROVIDER: "local", ENV_ATTACH: cluster.layout.name, "PATH": path}
+    return {**os.environ, **cluster.environment, **ours, "PATH": path}
+
+
+def shell(name: str) -> int:
+    """A shell inside the cluster's network."""
+    return run(name, [os.environ.get("SHELL", "/bin/sh")])
+
+
+def build(_: str) -> int:
+    """Builds every program that the tests need, where the cache lacks it."""
+    for module in sorted(path.parent.name for path in MODULES.glob("*/go.mod")):
+        binary_dir(module)
+    return 0
+
+
+VERBS = {verb.__name__: verb for verb in (up, down, status, build, shell)}
 
 
 def main() -> int:
     """Understands the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster", description="A local cluster for the tests.")
-    parser.add_argument("--name", default="dev", help="Which one, where several live side by side (%(default)s).")
+    default = os.environ.get(ENV_ATTACH, "dev")
+    parser.add_argument("--name", default=default, help="Which one, where several live side by side (%(default)s).")
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in (up, down, status):
-        verbs.add_parser(verb.__name__, help=verb.__doc__)
-    verbs.add_parser("shell", help="A shell inside the cluster's network.")
-    verbs.add_parser("run", help=run.__doc__).add_argument("command", nargs=argparse.REMAINDER)
+    for name, verb in VERBS.items():
+        verbs.add_parser(name, help=verb.__doc__)
+    verbs.add_parser("run", help="A command inside the cluster's network.").add_argument("command", nargs="...")
     arguments = parser.parse_args()
     try:
-        match arguments.verb:
-            case "up":
-                return up(arguments.name)
-            case "down":
-                return down(arguments.name)
-            case "status":
-                return status(arguments.name)
-            case "shell":
-                return run(arguments.name, [os.environ.get("SHELL", "/bin/sh")])
-            case _:
-                return run(arguments.name, [word for word in arguments.command if word != "--"])
+        if arguments.verb == "run":
+            return run(arguments.name, [word for word in arguments.command if word != "--"])
+        return VERBS[arguments.verb](arguments.name)
     except Unavailable as problem:
         say(str(problem))
         return 1

@@ -8,8 +8,10 @@ import pytest
 
 from tests.cluster.api import Cluster, Unavailable
 from tests.cluster.components import Components
+from tests.cluster.images.build import Images, ensure_images
 from tests.cluster.local import starter
 from tests.cluster.local.provider import LocalCluster
+from tests.cluster.netns import outside
 from tests.cluster.providers import must_be_there, provided
 from tests.support.postgres import Server, throw_away
 
@@ -25,6 +27,15 @@ def cluster() -> Iterator[Cluster]:
         except Unavailable as problem:
             _unavailable(problem)
         yield found
+
+
+@pytest.fixture(scope="session")
+def cluster_images(cluster: Cluster) -> Images:
+    """The images of this checkout, on the nodes of the cluster."""
+    with outside():
+        built = ensure_images()
+    cluster.load(built.archive)
+    return built
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from tests.cluster.names import ENV_OUTSIDE
+
 CLONE_NEWNET: Final = 0x40000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -35,7 +37,7 @@ def inside(pid: int) -> Iterator[None]:
     """Moves the main thread into the network namespace of process ``pid`` for the block. Raises OSError."""
     assert threading.current_thread() is threading.main_thread(), "only what the main thread starts would be inside"
     assert _place.cluster is None, "already inside the network of a cluster"
-    _place.home, _place.cluster = _open("self"), _open(str(pid))
+    _place.home, _place.cluster = _open(os.environ.get(ENV_OUTSIDE, "self")), _open(str(pid))
     try:
         _enter(_place.cluster)
         yield

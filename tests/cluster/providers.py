@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tests.cluster.api import Cluster, Unavailable
+from tests.cluster.binaries import binary_dir
 from tests.cluster.existing import existing
 from tests.cluster.kind import kind
 from tests.cluster.local import starter
@@ -27,6 +28,16 @@ def provided() -> Iterator[Cluster]:
             yield existing()
         case _:
             raise Unavailable(f"{ENV_PROVIDER}={provider} is no provider; cure: local, kind or existing")
+
+
+def prepare() -> None:
+    """Builds what the local provider starts; minutes from nothing, so no test's time limit may be running yet."""
+    if os.environ.get(ENV_PROVIDER, "local") == "local":
+        # Whoever asks for the cluster is told.
+        with suppress(Unavailable):
+            starter.check_machine()
+            for module in starter.MODULES:
+                binary_dir(module)
 
 
 def must_be_there() -> bool:

@@ -24,6 +24,7 @@ from tests.support.patience import until
 
 ROOT: Final = Path(__file__).resolve().parents[3]
 END_SECONDS: Final = 60.0
+MODULES: Final = ("kubernetes", "pods")
 PROGRAMS: Final = ("etcd", "containerd", "ctr", "runc", "iptables", "conntrack", "ip", "unshare", "setpriv", "openssl")
 
 
@@ -34,7 +35,7 @@ def start(name: str, *, attended: bool) -> LocalCluster:
     of this name runs.
     """
     check_machine()
-    programs, pause = binary_dir("kubernetes"), binary_dir("pods") / "pause"
+    programs, pods = (binary_dir(module) for module in MODULES)
     layout = Layout(clusters_home() / name)
     with ExitStack() as undo:
         lock = _claim(layout)
@@ -45,7 +46,7 @@ def start(name: str, *, attended: bool) -> LocalCluster:
         abandon.callback(end_guard, guard)
         cluster = LocalCluster.of(layout, programs)
         try:
-            _bring_up(cluster, pause)
+            _bring_up(cluster, pods / "pause")
         except (AssertionError, KubectlFailed, OSError, subprocess.CalledProcessError) as error:
             raise Unavailable(f"the cluster does not start: {error}\n{_explain(layout, output)}") from error
         abandon.pop_all()

@@ -14,12 +14,15 @@ import pytest
 from tests.cluster.local import starter
 from tests.cluster.local.cgroups import cgroups_of
 from tests.cluster.local.layout import Layout, clusters_home
+from tests.cluster.names import ENV_ATTACH
 from tests.support.patience import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.usefixtures("local_machine")]
 
 ROOT = Path(__file__).parents[3]
 START = "from tests.cluster.local import starter; starter.start({name!r}, attended=True); print('ready'); input()"
+
+INSIDE = ".venv/bin/python -m tests.cluster run -- .venv/bin/pytest -m kubernetes tests/e2e/kubernetes/test_cluster.py"
 
 
 @dataclass
@@ -106,36 +109,38 @@ def test_a_killed_guard_takes_all_processes_along_and_the_next_start_removes_the
     assert_nothing_left(started.layout, traces)
 
 
-def test_the_command_starts_one_finds_it_and_ends_it() -> None:
+def test_a_cluster_by_hand_as_the_contributing_page_says() -> None:
     name = f"hand-{uuid4().hex[:8]}"
     layout = Layout(clusters_home() / name)
     try:
-        assert "the cluster is ready after" in _command(name, "up")
-        assert "the cluster runs already" in _command(name, "up")
+        assert "the cluster is ready after" in _succeed(name, "make cluster")
+        assert "the cluster runs already" in _succeed(name, f"{sys.executable} -m tests.cluster up")
+        assert "kubelet" in _succeed(name, f"{sys.executable} -m tests.cluster status")
         traces = _traces(layout)
-        assert "kubelet" in _command(name, "status")
-        assert "node0" in _command(name, "run", "--", "kubectl", "get", "nodes")
+        assert " passed" in _succeed(name, INSIDE)
     finally:
-        assert "the cluster is gone" in _command(name, "down")
+        assert "the cluster is gone" in _succeed(name, "make cluster-down")
     assert_nothing_left(layout, traces)
-    assert "there was no cluster" in _command(name, "down")
+    assert "there was no cluster" in _succeed(name, f"{sys.executable} -m tests.cluster down")
 
 
 def test_without_a_cluster_the_command_says_what_helps() -> None:
-    done = _run(f"none-{uuid4().hex[:8]}", "run", "--", "true")
+    done = _run(f"none-{uuid4().hex[:8]}", f"{sys.executable} -m tests.cluster run -- true")
     assert (done.returncode, done.stdout) == (1, "» no cluster runs; cure: make cluster\n")
 
 
-def _command(name: str, *verb: str) -> str:
-    done = _run(name, *verb)
+def _succeed(name: str, command: str) -> str:
+    done = _run(name, command)
     assert done.returncode == 0, done.stdout
     return done.stdout
 
 
-def _run(name: str, *verb: str) -> subprocess.CompletedProcess[str]:
+def _run(name: str, command: str) -> subprocess.CompletedProcess[str]:
+    """A command about the cluster of this name."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.cluster", f"--name={name}", *verb],
+        command.split(),
         cwd=ROOT,
+        env={**os.environ, ENV_ATTACH: name},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
