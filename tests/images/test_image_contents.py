@@ -33,7 +33,8 @@ files = [(name, module.__spec__) for name, module in list(sys.modules.items()) i
 print(*(name for name, spec in files if spec.cached and not os.path.exists(spec.cached)))
 """
 
-pytestmark = pytest.mark.kubernetes
+# Whichever test comes first builds the images, where the run has not done that before.
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 
 def _config(docker: Docker, image: str) -> dict[str, Any]:

@@ -41,7 +41,8 @@ WITH_WHEEL = "workerpool/runner-with-wheel:test"
 SHOP = "workerpool/shop:test"
 SECONDS = 60.0
 
-pytestmark = pytest.mark.kubernetes
+# Whichever test comes first builds the images, where the run has not done that before.
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 
 @contextmanager

@@ -28,7 +28,8 @@ def leave(payload: dict) -> dict:
 """Its handler leaves a process behind, which ends when it has become a child of the container's first process."""
 SECONDS = 60.0
 
-pytestmark = pytest.mark.kubernetes
+# Whichever test comes first builds the images, where the run has not done that before.
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 
 def _enqueue(docker: Docker, url: str, queue: str, payload: object) -> int:

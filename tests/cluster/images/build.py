@@ -110,6 +110,7 @@ def _build(docker: Docker, base: str | Recipe, images: Images) -> None:
     docker.run("save", "--output", partial, OPERATOR, RUNNER, EXAMPLE, seconds=BUILD_SECONDS)
     partial.rename(images.archive)
     _forget_old(images.archive.parent)
+    docker.run("image", "prune", "--force", "--filter", "label=workerpool.recipe")
     say(f"built in {time.monotonic() - begin:.0f} s: {images.archive}")
 
 
