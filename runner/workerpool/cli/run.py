@@ -28,8 +28,8 @@ from workerpool.tracing import open_tracer
 from workerpool_contract.environment import RunnerSettings, from_environment, to_environment, without_settings
 from workerpool_contract.names import ENV_LOG_FILE
 
-GRACE_MARGIN = 15.0
-"""Seconds a child gets beyond its drain timeout to settle and leave."""
+GRACE_MARGIN = 10.0
+"""Seconds a child gets beyond its drain timeout to settle and leave: fewer than the kubelet gives the pod."""
 
 
 @dataclass(frozen=True, slots=True)
