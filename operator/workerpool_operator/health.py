@@ -16,9 +16,11 @@ class HealthServer:
     def __init__(self, metrics: Metrics, *, live: Sequence[Check], ready: Sequence[Check]) -> None:
         """Listens to nobody before `start`."""
         self._metrics = metrics
+        self._live = tuple(live)
+        self._ready = (*live, *ready)
         application = web.Application()
-        application.router.add_get("/healthz", lambda _: _answer(live))
-        application.router.add_get("/readyz", lambda _: _answer([*live, *ready]))
+        application.router.add_get("/healthz", self._healthz)
+        application.router.add_get("/readyz", self._readyz)
         application.router.add_get("/metrics", self._page)
         self._runner = web.AppRunner(application, access_log=None)
 
@@ -33,10 +35,16 @@ class HealthServer:
         """Stops listening."""
         await self._runner.cleanup()
 
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return _answer(self._live)
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _answer(self._ready)
+
     async def _page(self, _request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.page(), headers={"Content-Type": CONTENT_TYPE})
 
 
-async def _answer(checks: Sequence[Check]) -> web.Response:
+def _answer(checks: Sequence[Check]) -> web.Response:
     wrong = [words for check in checks if (words := check()) is not None]
     return web.Response(status=503 if wrong else 200, text="\n".join(wrong or ["ok"]) + "\n")

@@ -1,0 +1,53 @@
+"""Which objects a pool may call its own."""
+
+from typing import Any
+
+from workerpool_operator.desired.labels import labels
+from workerpool_operator.kube.objects import PoolKey, PoolRecord
+from workerpool_operator.kube.owned import obstacle, owned, secret_version
+
+RECORD = PoolRecord(PoolKey("shop", "orders"), "uid-2", 1, deleting=False, pool=None, status=None)
+
+
+def child(owner: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {"metadata": {"name": "orders", **({"ownerReferences": [owner]} if owner else {}), **more}}
+
+
+def owner(uid: str, kind: str = "WorkerPool") -> dict[str, Any]:
+    return {"kind": kind, "name": "orders", "uid": uid, "controller": True}
+
+
+def reason(live: dict[str, Any] | None) -> str | None:
+    trouble = obstacle(live, "Deployment", RECORD)
+    return None if trouble is None else trouble.reason
+
+
+def test_nothing_is_in_the_way_of_a_new_object() -> None:
+    assert reason(None) is None
+    assert not owned(None, RECORD)
+
+
+def test_the_pools_own_object() -> None:
+    assert reason(child(owner("uid-2"))) is None
+    assert owned(child(owner("uid-2")), RECORD)
+
+
+def test_an_object_with_the_pools_labels_and_no_controller_is_taken_in() -> None:
+    assert reason(child(labels=labels("orders"))) is None
+    assert reason(child(labels=labels("mail"))) == "NameTaken"
+
+
+def test_objects_of_others_are_not_touched() -> None:
+    assert reason(child()) == "NameTaken"
+    assert reason(child(owner("uid-9", "Rollout"), labels=labels("orders"))) == "NameTaken"
+
+
+def test_a_child_of_an_earlier_pool_of_that_name_will_go() -> None:
+    assert reason(child(owner("uid-1"), labels=labels("orders"))) == "EarlierPoolDeleting"
+
+
+def test_the_version_of_the_secret_is_read_from_the_template() -> None:
+    template = {"metadata": {"annotations": {"workerpool.dev/secret-version": "41"}}}
+    assert secret_version({"spec": {"template": template}}) == "41"
+    assert secret_version({"spec": {"template": {"metadata": {}}}}) is None
+    assert secret_version(None) is None
