@@ -155,14 +155,17 @@ class Shop:
 @pytest.fixture
 def shop(api_server: ApiServer, namespace: str, database: str, tmp_path: Path) -> Iterator[Shop]:
     """A namespace with a running operator."""
-    with _operator(api_server, namespace, tmp_path) as operator:
+    with operator_process(api_server, namespace, tmp_path / "operator.log") as operator:
         operator.start()
         yield Shop(api_server, namespace, operator, database)
 
 
 @contextmanager
-def _operator(server: ApiServer, namespace: str, folder: Path) -> Iterator[OperatorProcess]:
-    operator = OperatorProcess(server, namespace, folder / "operator.log")
+def operator_process(
+    server: ApiServer, namespace: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[OperatorProcess]:
+    """An operator for one namespace, not yet started; killed at the end if it still runs."""
+    operator = OperatorProcess(server, namespace, log, environment or {})
     try:
         yield operator
     finally:
