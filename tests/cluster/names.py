@@ -3,7 +3,7 @@
 from typing import Final
 
 ENV_PROVIDER: Final = "WORKERPOOL_TEST_CLUSTER"
-"""``local`` (the default), ``kind`` or ``existing``."""
+"""``local``, ``kind`` or ``existing``."""
 ENV_CONTEXT: Final = "WORKERPOOL_TEST_CLUSTER_CONTEXT"
 """The kubeconfig context that ``existing`` may use; no other is ever touched."""
 ENV_ADDRESS: Final = "WORKERPOOL_TEST_CLUSTER_ADDRESS"

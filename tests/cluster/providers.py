@@ -1,6 +1,11 @@
-"""Which cluster the tests get: WORKERPOOL_TEST_CLUSTER says ``local`` (the default), ``kind`` or ``existing``."""
+"""Which cluster the tests get: WORKERPOOL_TEST_CLUSTER says ``local``, ``kind`` or ``existing``.
+
+Without it: ``local`` for root on Linux and where kind is missing, else ``kind``; never ``existing``.
+"""
 
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -16,7 +21,7 @@ from tests.cluster.netns import inside
 @contextmanager
 def provided() -> Iterator[Cluster]:
     """The cluster for this test run; what was started for it ends with the block. Raises Unavailable."""
-    provider = os.environ.get(ENV_PROVIDER, "local")
+    provider = chosen()
     match provider:
         case "local":
             with _local() as cluster:
@@ -30,9 +35,17 @@ def provided() -> Iterator[Cluster]:
             raise Unavailable(f"{ENV_PROVIDER}={provider} is no provider; cure: local, kind or existing")
 
 
+def chosen() -> str:
+    """The provider that the environment names, else the one that this machine can run."""
+    if named := os.environ.get(ENV_PROVIDER):
+        return named
+    is_root_on_linux = sys.platform == "linux" and os.geteuid() == 0
+    return "kind" if not is_root_on_linux and shutil.which("kind") else "local"
+
+
 def prepare() -> None:
     """Builds what the local provider starts; minutes from nothing, so no test's time limit may be running yet."""
-    if os.environ.get(ENV_PROVIDER, "local") == "local":
+    if chosen() == "local":
         # Whoever asks for the cluster is told.
         with suppress(Unavailable):
             starter.check_machine()
