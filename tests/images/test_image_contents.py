@@ -12,7 +12,7 @@ import pytest
 from tests.cluster.images.build import CANARY, EXAMPLE, OPERATOR, REVISION, RUNNER, Images
 from tests.cluster.images.docker import Docker
 from tests.cluster.images.places import ROOT
-from tests.images.containers import output
+from tests.images.containers import RESTRICTED, output
 
 ALL = (OPERATOR, RUNNER, EXAMPLE)
 ENTRYPOINTS = {
@@ -83,6 +83,10 @@ def test_nothing_in_it_installs_or_compiles(docker: Docker, image: str) -> None:
 @pytest.mark.parametrize("image", [OPERATOR, RUNNER])
 def test_everything_it_imports_is_there_and_compiled(docker: Docker, image: str) -> None:
     assert output(docker, image, "python", "-c", COMPILED.format(modules=NEEDED[image])).split() == []
+
+
+def test_operator_starts_on_a_read_only_file_system(docker: Docker) -> None:
+    assert "Kubernetes" in docker.run("run", "--rm", *RESTRICTED, OPERATOR, "--help")
 
 
 def test_no_layer_and_no_history_holds_the_build_secret(docker: Docker, images: Images) -> None:

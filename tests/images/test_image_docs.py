@@ -96,6 +96,7 @@ def test_packages_are_installed_beside_workerpools_own(docker: Docker, tmp_path:
     assert "ship" in output(docker, SHOP, "workerpool", "workers")
     find = "import importlib.util as it, parcel; print(parcel.SIZE, it.find_spec('pip'))"
     assert output(docker, SHOP, "python", "-c", find).split() == ["3", "None"]
+    docker.run("image", "rm", "--force", SHOP, WITH_WHEEL)
 
 
 def test_example_in_the_docs_is_the_one_that_is_built() -> None:
