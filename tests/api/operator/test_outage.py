@@ -1,0 +1,23 @@
+"""The API server goes away and comes back."""
+
+import pytest
+
+from tests.api.operator.conftest import Shop
+
+pytestmark = pytest.mark.kubernetes
+
+
+def test_an_outage_of_the_api_server_is_survived(shop: Shop) -> None:
+    shop.secret()
+    shop.pool()
+    shop.until(lambda: shop.size() == 0, "a Deployment")
+    shop.server.end("kube-apiserver")
+    try:
+        shop.enqueue(3)
+        shop.until(lambda: "Could not reconcile" in shop.operator.log(), "an attempt that failed")
+    finally:
+        shop.server.start()
+    assert shop.operator.ready()
+    shop.until(lambda: shop.size() == 3, "three replicas", seconds=30)
+    shop.kubectl("delete", "deployment", "orders")
+    shop.until(lambda: shop.size() is not None, "the Deployment again: the watches work", seconds=30)
