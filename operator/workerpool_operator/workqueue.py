@@ -61,11 +61,6 @@ class WorkQueue(Generic[K]):
         self._later[key] = due
         self._sooner.set()
 
-    def forget(self, key: K) -> None:
-        """Drops what is due later for ``key`` and the memory of its failures."""
-        self._later.pop(key, None)
-        self._failures.pop(key, None)
-
     def depth(self) -> int:
         """Keys that wait for a worker now."""
         return len(self._waiting)

@@ -38,10 +38,6 @@ class Shelf(Generic[T]):
         item = self._items.get(key)
         return None if item is None else item.value
 
-    def values(self) -> Iterable[T]:
-        """Everything that exists."""
-        return [item.value for item in self._items.values()]
-
     def versions(self) -> dict[PoolKey, int]:
         """The version of everything that exists."""
         return {key: item.version for key, item in self._items.items()}
@@ -88,10 +84,6 @@ class World:
     def pool(self, key: PoolKey) -> PoolRecord | None:
         """The pool, None when it does not exist."""
         return self._pools.get(key)
-
-    def pools(self) -> Iterable[PoolRecord]:
-        """All pools."""
-        return self._pools.values()
 
     def count(self) -> int:
         """How many pools there are."""

@@ -232,16 +232,5 @@ async def test_a_run_that_hangs_shows(queue: WorkQueue[str], clock: Clock) -> No
         assert queue.longest_run() == 30
 
 
-async def test_a_forgotten_key_is_not_looked_at_later(queue: WorkQueue[str], clock: Clock) -> None:
-    handler = Handler()
-    queue.add_after("a", 5)
-    queue.forget("a")
-    async with running(queue, handler):
-        await advance(queue, clock, 10)
-        queue.add("b")
-        await handler.called(1)
-    assert handler.calls == ["b"]
-
-
 async def _async(value: bool) -> bool:
     return value
