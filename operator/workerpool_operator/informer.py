@@ -8,6 +8,8 @@ from typing import Any
 
 import kopf
 
+from workerpool_contract import names
+
 
 class _Everything(Collection[Any]):
     """Kopf cancels at its end whatever task it is not told to ignore; ours are none of its business."""
@@ -38,6 +40,8 @@ async def informing(
         registry=registry,
         settings=settings,
         standalone=True,
+        # Or kopf makes one of the user's name, which a numeric user of a container has not.
+        identity=names.MANAGER,  # type: ignore[arg-type] # kopf's own kind of string is not public
         clusterwide=not namespaces,
         namespaces=namespaces,
         stop_flag=ending,
