@@ -12,8 +12,8 @@ from tests.architecture.source import ROOT, SourceFile, product_files
 
 LOCK_FILES = {"uv.lock", "package-lock.json", "go.sum"}
 
-MAY_SLEEP = ("tests/support/patience.py:", "tests/support/crash_app.py:")
-"""Where waiting for a condition is written once: between two looks it sleeps. And the app whose handlers take time."""
+MAY_SLEEP = ("tests/support/patience.py:", "tests/support/crash_app.py:", "tests/support/pod_app.py:")
+"""Where waiting for a condition is written once: between two looks it sleeps. And the apps whose handlers take time."""
 
 MAY_SKIP = ("tests/cluster/fixtures.py:",)
 """A cluster takes root, or Docker: where there is none, its tests say so (and fail when CI=true)."""

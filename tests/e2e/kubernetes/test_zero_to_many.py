@@ -1,0 +1,61 @@
+"""The main job: a pool at zero gets 2,000 jobs, works them off with many pods, and is at zero again."""
+
+import pytest
+
+from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.pool import Pool
+from tests.e2e.kubernetes.runs import assert_each_ran_once
+from tests.support.patience import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
+
+JOBS = 2000
+PODS = 4
+
+
+def scalings(pool: Pool) -> list[str]:
+    """What the Deployment's controller says that it did, oldest first: ``up … from 0 to 4``."""
+    about = f"--field-selector=involvedObject.kind=Deployment,involvedObject.name={pool.name},reason=ScalingReplicaSet"
+    found = pool.cluster.json("get", "events", pool.place, about, "--sort-by=.metadata.creationTimestamp")["items"]
+    return [event["message"] for event in found]
+
+
+def row(pool: Pool) -> dict[str, str]:
+    """The pool's line of ``kubectl get wp``, by column."""
+    head, line = pool.cluster.kubectl("get", "wp", pool.place).splitlines()
+    return dict(zip(head.split(), line.split(), strict=False))
+
+
+def test_zero_to_many_and_back(new_pool: NewPool) -> None:
+    pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": 2 * PODS})
+    assert pool.size() == 0
+    assert row(pool)["DESIRED"] == "0"
+
+    pool.enqueue(JOBS)
+    until(lambda: pool.size() > 0, 20, pool.story)
+    assert pool.size() == PODS
+    until(lambda: pool.status()["readyReplicas"] == PODS, 60, pool.story)
+    busy = row(pool)
+    assert (busy["READY"], busy["REPLICAS"], busy["DESIRED"]) == ("True", str(PODS), str(PODS)), busy
+
+    pool.wait_settled(JOBS, 240)
+    pool.wait_asleep(60)
+    runs = pool.runs()
+    assert_each_ran_once(runs, JOBS)
+    assert len({run.pod for run in runs}) == PODS
+    assert_told(pool)
+
+
+def assert_told(pool: Pool) -> None:
+    """In one step up; and ``kubectl describe`` says what happened, and why."""
+    first, *later = scalings(pool)
+    assert first.endswith(f"from 0 to {PODS}")
+    assert not [message for message in later if "up" in message.split()]
+    events = pool.events()
+    assert events[0][0] == "ScaledUp"
+    assert f"Scaled up from 0 to {PODS}: {JOBS} ready" in events[0][1]
+    described = pool.cluster.kubectl("describe", "wp", pool.name, pool.place)
+    for reason, message in events:
+        assert reason in described
+        assert message in described
+    assert "ScaledDown" in {reason for reason, _ in events}
