@@ -105,6 +105,16 @@ class Pause(Model):
         description="The pause ends by itself at this time (RFC 3339, with time zone); unset: until removed.",
     )
 
+    def in_force(self, now: float) -> bool:
+        """Whether it still lasts at ``now`` (Unix time in seconds)."""
+        return self.until is None or self.until.timestamp() > now
+
+    @property
+    def words(self) -> str:
+        """What it is, for people."""
+        until = "" if self.until is None else f" until {self.until.isoformat()}"
+        return f"paused ({self.mode.value}){until}"
+
     @model_validator(mode="after")
     def _replicas_with_hold_at(self) -> "Pause":
         if (self.mode is PauseMode.HOLD_AT) != (self.replicas is not None):

@@ -161,8 +161,8 @@ def _limits(proposal: Proposal, spec: WorkerPoolSpec, current: int, now: float) 
         proposal = proposal.moved(ClampKind.AT_MINIMUM, low, f"minReplicas {scaling.min_replicas}")
     proposal = _at_most(proposal, scaling)
     pause = scaling.pause
-    if pause is not None and (pause.until is None or pause.until.timestamp() > now):
-        proposal = proposal.moved(ClampKind.PAUSED, _paused(pause, proposal.replicas, current), _pause_words(pause))
+    if pause is not None and pause.in_force(now):
+        proposal = proposal.moved(ClampKind.PAUSED, _paused(pause, proposal.replicas, current), pause.words)
         proposal = _at_most(proposal, scaling)
     return proposal
 
@@ -182,11 +182,6 @@ def _paused(pause: Pause, wanted: int, current: int) -> int:
             return max(wanted, current)
         case PauseMode.NO_SCALE_OUT:
             return min(wanted, current)
-
-
-def _pause_words(pause: Pause) -> str:
-    until = "" if pause.until is None else f" until {pause.until.isoformat()}"
-    return f"paused ({pause.mode.value}){until}"
 
 
 def _reason(terms: tuple[Term, ...], proposal: Proposal) -> str:

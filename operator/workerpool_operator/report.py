@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from workerpool_contract import names
 from workerpool_contract.backlog import Reading, Unknown
+from workerpool_contract.scaling import Pause, PauseMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import (
     BacklogSummary,
@@ -47,7 +48,7 @@ def status_of(
 ) -> WorkerPoolStatus:
     """The status that follows from one reconciliation; ``pool.status`` is the one before."""
     before = pool.status or WorkerPoolStatus()
-    findings = (_ready(state, decision), _active(pool, reading, decision), _limited(decision), _stalled(state))
+    findings = (_ready(state, decision), _active(pool, reading, decision, now), _limited(decision), _stalled(state))
     return WorkerPoolStatus(
         observed_generation=pool.metadata.generation,
         replicas=len(state.kept),
@@ -135,15 +136,22 @@ def _ready(state: PoolState, decision: Decision) -> _Finding:
     return _Finding(ConditionType.READY, enough, "ReplicasReady" if enough else "ReplicasStarting", words)
 
 
-def _active(pool: WorkerPool, reading: Reading, decision: Decision) -> _Finding:
+def _active(pool: WorkerPool, reading: Reading, decision: Decision, now: "datetime") -> _Finding:
     if pool.spec.replicas is not None:
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Pinned", message="spec.replicas is set")
-    for clamp in decision.clamps:
-        if clamp.kind is ClampKind.PAUSED:
-            return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Paused", message=clamp.words)
+    pause = pool.spec.scaling.pause
+    if pause is not None and _stops(pause, decision, now.timestamp()):
+        return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Paused", message=pause.words)
     if isinstance(reading, Unknown):
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="BacklogUnknown", message=reading.reason)
     return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason="BacklogKnown")
+
+
+def _stops(pause: Pause, decision: Decision, now: float) -> bool:
+    """Whether a pause stops scaling: one that holds always does, one for a direction when that was asked for."""
+    holds = pause.mode in {PauseMode.HOLD, PauseMode.HOLD_AT}
+    clamped = any(clamp.kind is ClampKind.PAUSED for clamp in decision.clamps)
+    return clamped or (holds and pause.in_force(now))
 
 
 def _limited(decision: Decision) -> _Finding:

@@ -15,6 +15,7 @@ from workerpool_operator.report import status_of
 
 NOW = datetime(2027, 1, 15, 8, tzinfo=UTC)
 READY = ReplicaView("a-1", ReplicaState.READY, busy=0)
+PAST = {"mode": "Hold", "until": "2027-01-15T07:59:59Z"}
 FAILING = ReplicaView("a-1", ReplicaState.BACKOFF, detail="ended with code 2: app: no module is named")
 
 
@@ -55,6 +56,14 @@ def conditions(status: WorkerPoolStatus) -> dict[str, tuple[str, str]]:
         (pool(), Unknown("Postgres is away"), (READY,), {"ScalingActive": ("False", "BacklogUnknown")}),
         (pool(replicas=1), Backlog(5), (READY,), {"ScalingActive": ("False", "Pinned")}),
         (pool(scaling={"pause": {"mode": "Hold"}}), Backlog(15), (READY,), {"ScalingActive": ("False", "Paused")}),
+        (pool(scaling={"pause": {"mode": "Hold"}}), Backlog(5), (READY,), {"ScalingActive": ("False", "Paused")}),
+        (pool(scaling={"pause": PAST}), Backlog(5), (READY,), {"ScalingActive": ("True", "BacklogKnown")}),
+        (
+            pool(scaling={"pause": {"mode": "NoScaleIn"}}),
+            Backlog(5),
+            (READY,),
+            {"ScalingActive": ("True", "BacklogKnown")},
+        ),
         (
             pool(),
             Backlog(5),
