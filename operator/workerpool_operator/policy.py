@@ -192,12 +192,12 @@ def _reason(terms: tuple[Term, ...], proposal: Proposal) -> str:
 def _next_check(scaling: Scaling, observation: Observation, history: History, now: int) -> float:
     """The poll interval, or sooner when a delayed job comes due or a window ends before that."""
     times = [float(scaling.poll_interval_seconds)]
-    relief = windows.next_relief(history, scaling, now)
-    if relief is not None:
-        times.append(relief)
     reading = observation.reading
-    if isinstance(reading, Backlog) and reading.next_due is not None and observation.fresh:
-        times.append(reading.next_due)
+    # While the backlog is unknown no window decides anything, and none is kept up to date.
+    if isinstance(reading, Backlog):
+        relief = windows.next_relief(history, scaling, now)
+        times.extend([] if relief is None else [relief])
+        times.extend([] if reading.next_due is None or not observation.fresh else [reading.next_due])
     if scaling.pause is not None and scaling.pause.until is not None:
         left = scaling.pause.until.timestamp() - now / windows.MILLIS
         times.extend([left] if left > 0 else [])

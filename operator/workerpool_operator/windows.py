@@ -44,10 +44,10 @@ def lowest(history: History) -> int:
 
 
 def next_relief(history: History, scaling: Scaling, now: int) -> float | None:
-    """Seconds until the oldest mark leaves its window, None when no window holds anything."""
+    """Seconds until the next mark leaves its window, None when no window holds anything. More than 0."""
     ends = [mark.at + scaling.scale_down.stabilization_seconds * MILLIS for mark in history.peaks]
     ends += [mark.at + scaling.scale_up.stabilization_seconds * MILLIS for mark in history.troughs]
-    return min((end - now) / MILLIS for end in ends) if ends else None
+    return min(((end - now) / MILLIS for end in ends if end > now), default=None)
 
 
 def rise_limit(history: History, scaling: Scaling, current: int, now: int) -> int | None:

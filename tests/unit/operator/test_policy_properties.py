@@ -114,6 +114,17 @@ def test_unknown_never_lowers(scaling: dict[str, Any], moves: list[tuple[Reading
     assert decision.replicas >= min(current, scaling["maxReplicas"])
 
 
+@given(scalings(), steps, st.integers(0, 60), st.floats(0, 1e5))
+def test_unknown_is_asked_again_at_the_poll_interval(
+    scaling: dict[str, Any], moves: list[tuple[Reading, float, int]], current: int, gap: float
+) -> None:
+    """However long nobody answers, and whatever the windows remember, no pool is looked at more often than that."""
+    spec = spec_of(scaling)
+    history, _, now = play(spec, moves, 0)
+    decision = decide(spec, Observation(Unknown("refused"), current), history, now + gap)
+    assert decision.next_check == spec.scaling.poll_interval_seconds
+
+
 @given(scalings(), steps, st.integers(0, 60))
 def test_never_below_the_busy(scaling: dict[str, Any], moves: list[tuple[Reading, float, int]], current: int) -> None:
     """A running job keeps its replica, within the maximum; zero needs nothing in flight."""
