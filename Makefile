@@ -4,10 +4,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 
-.PHONY: help setup system demo test test-fast cluster cluster-shell cluster-down check fix generate verify bench clean
+.PHONY: help setup system demo demo-kubernetes test test-fast cluster cluster-shell cluster-down check fix generate verify bench clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: ## Make or refresh the Python environment in .venv
 	@scripts/setup
@@ -17,6 +17,9 @@ system: ## Install the servers that the tests need, where missing (apt-get)
 
 demo: setup ## The main job on this machine: a manifest, a thousand real jobs, runners from 0 to the maximum and back to 0
 	@$(BIN)/python -m examples.ast.demo
+
+demo-kubernetes: setup system ## The same on a real Kubernetes, which it starts (needs root; 15-20 minutes the first time); ARGS=--keep to play with it
+	@$(BIN)/python -m examples.ast.kubernetes.demo $(ARGS)
 
 test: setup system check ## Everything that must pass before a change gets in
 	@scripts/test

@@ -101,6 +101,12 @@ async def run(pool: WorkerPool, place: Place) -> Timeline:
 
 def show(found: Results, timeline: Timeline) -> None:
     """Prints results, times and the plot, and saves the plot as a picture."""
+    tell(found)
+    plot_to(PICTURE, timeline, "WorkerPool ast: backlog and replicas")
+
+
+def tell(found: Results) -> None:
+    """Prints what the jobs found, and how long they took."""
     totals = found.totals
     print(
         f"\nMeasured {totals['files']} files: {totals['lines']} lines, {totals['functions']} functions, "
@@ -112,10 +118,9 @@ def show(found: Results, timeline: Timeline) -> None:
     for error in found.errors:
         print("Dead letter, for example:", error.partition("\n")[0])
     print(f"\nJobs waited {times(found.waited)}; ran {times(found.ran)}\n")
-    plot(timeline)
 
 
-def plot(timeline: Timeline) -> None:
+def plot_to(file: Path, timeline: Timeline, title: str) -> None:
     """Backlog and replicas over time, as text and as a picture."""
     points = sampled(timeline.points, PLOT_WIDTH)
     seconds = points[-1].at
@@ -125,14 +130,14 @@ def plot(timeline: Timeline) -> None:
     print(text_plot(replicas, seconds, height=max(1, timeline.peak)))
     every = timeline.points
     picture = svg(
-        "WorkerPool ast: backlog and replicas",
+        title,
         [point.at for point in every],
         Series("Backlog (jobs)", [point.backlog for point in every]),
         Series("Replicas", [point.replicas for point in every]),
     )
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(picture)
-    print(f"The plot is in {PICTURE}\n")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(picture)
+    print(f"The plot is in {file}\n")
 
 
 def times(found: Percentiles) -> str:

@@ -18,7 +18,8 @@ select extract(epoch from started_at - available_at)::float8 as waited,
        extract(epoch from finished_at - started_at)::float8 as ran
 from workerpool.history where state = 'completed'
 """
-DEAD = "select error from workerpool.dead order by id limit 3"
+DEAD = "select count(*) from workerpool.dead"
+ERRORS = "select error from workerpool.dead order by id limit 3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +39,13 @@ class Percentiles:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Answers of the three queries, and the errors of some dead letters."""
+    """Answers of the queries: totals of the completed jobs, the number of dead letters, and the errors of some."""
 
     totals: dict[str, int]
     most_complex: list[tuple[str, int, int]]
     waited: Percentiles
     ran: Percentiles
+    dead: int
     errors: list[str]
 
 
@@ -54,7 +56,8 @@ async def results(url: str) -> Results:
         totals = await connection.fetchrow(TOTALS)
         complex_rows = await connection.fetch(MOST_COMPLEX)
         times = await connection.fetch(TIMES)
-        dead = await connection.fetch(DEAD)
+        dead = await connection.fetchval(DEAD)
+        errors = await connection.fetch(ERRORS)
     finally:
         await connection.close()
     return Results(
@@ -62,5 +65,6 @@ async def results(url: str) -> Results:
         most_complex=[(row["module"], row["complexity"], row["lines"]) for row in complex_rows],
         waited=Percentiles.of([row["waited"] for row in times]),
         ran=Percentiles.of([row["ran"] for row in times]),
-        errors=[row["error"] for row in dead],
+        dead=dead,
+        errors=[row["error"] for row in errors],
     )

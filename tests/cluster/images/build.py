@@ -31,7 +31,7 @@ REVISION = "0123456789abcdef"
 """What these images say about their origin: the real revision would make every commit a new image."""
 INPUTS = (
     ".dockerignore", "Dockerfile.operator", "Dockerfile.runner", "LICENSE", "README.md", "contract", "operator",
-    "pyproject.toml", "runner", "uv.lock", "examples/ast",
+    "pyproject.toml", "runner", "uv.lock", "examples/ast/Dockerfile", "examples/ast/workers.py",
 )  # fmt: skip
 PASSED_ON = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 BUILD_SECONDS = 900
