@@ -1,14 +1,16 @@
 """Fixtures of the proofs on a real cluster: the operator, installed once for all tests that use it, and pools."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from tests.cluster.api import Cluster
+from tests.cluster.api import Cluster, Unavailable
 from tests.cluster.images.build import Images
 from tests.e2e.kubernetes.pool import Pool, make_table, pool_manifest, surroundings
 from tests.e2e.kubernetes.release import Operator, installed
+from tests.e2e.kubernetes.rights import denied
 from tests.support.patience import until
 from tests.support.tables import Tables
 
@@ -25,17 +27,27 @@ def operator(cluster: Cluster, cluster_images: Images, tmp_path_factory: pytest.
     """The operator, installed by the chart with its default values; every test leaves it running."""
     with installed(cluster, cluster_images, tmp_path_factory.mktemp("helm")) as release:
         yield release
+        # Only the local provider has an audit log.
+        with suppress(Unavailable):
+            assert denied(release.requests()) == [], "the chart's rights are not enough"
 
 
 @pytest.fixture
-def new_pool(operator: Operator, namespace: str, cluster_database: str) -> NewPool:
-    """Makes pools in a fresh namespace and database: ``new_pool(queue="files", worker={…}, scaling={…}) -> Pool``.
+def new_pool(operator: Operator, namespace: str, cluster_database: str) -> Iterator[NewPool]:
+    """Makes pools in a fresh namespace and database: ``new_pool(queue="files", worker={…}, scaling={…}) -> Pool``."""
+    yield pool_maker(operator, namespace, cluster_database)
+    # A namespace keeps them until its pods are gone, a minute or more: they would disturb the next tests.
+    operator.cluster.kubectl("delete", "workerpools", "--all", f"--namespace={namespace}", "--ignore-not-found")
+
+
+def pool_maker(operator: Operator, namespace: str, url: str) -> NewPool:
+    """Makes pools of the database at ``url``.
 
     They run tests/support/pod_app.py in the image of examples/ast, and are asleep and Ready when the call returns.
     """
-    tables = Tables(cluster_database)
+    tables = Tables(url)
     make_table(tables)
-    operator.cluster.apply(surroundings(cluster_database), namespace)
+    operator.cluster.apply(surroundings(url), namespace)
 
     def make(
         name: str = "files",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ CRD = "workerpools.workerpool.dev"
 
 @dataclass(frozen=True)
 class Operator:
-    """The running release. ``images``: what pods may be made of."""
+    """The running release. ``images``: what pods may be made of. ``since``: when its installation began."""
 
     cluster: Cluster
     images: Images
     helm: Helm
+    since: datetime
 
     def pods(self) -> list[dict[str, Any]]:
         """Its pods, those that end included."""
@@ -42,7 +44,8 @@ class Operator:
 
     def requests(self) -> list[dict[str, Any]]:
         """Its requests to the API server so far, as the audit log has them."""
-        return [event for event in self.cluster.audit_log() if event["user"]["username"] == USER]
+        own = [event for event in self.cluster.audit_log() if event["user"]["username"] == USER]
+        return [event for event in own if datetime.fromisoformat(event["requestReceivedTimestamp"]) > self.since]
 
     def _ready_pod(self) -> dict[str, Any] | None:
         ready = [pod for pod in self.pods() if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
@@ -61,6 +64,7 @@ def installed(cluster: Cluster, images: Images, home: Path, *settings: str) -> I
 
     ``settings``: further arguments for ``helm install``.
     """
+    since = datetime.now(UTC)
     helm = Helm(program(4), home, cluster.environment)
     repository, _, tag = images.operator.ref.rpartition(":")
     where = [
@@ -74,7 +78,7 @@ def installed(cluster: Cluster, images: Images, home: Path, *settings: str) -> I
     try:
         helm("install", RELEASE, str(CHART), "--create-namespace", *where, *settings, *place, timeout=SECONDS + 30)
         cluster.kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{CRD}")
-        yield Operator(cluster, images, helm)
+        yield Operator(cluster, images, helm, since)
     finally:
         helm("uninstall", RELEASE, *place, "--ignore-not-found", timeout=SECONDS + 30)
         gone = ("--ignore-not-found", f"--timeout={SECONDS}s")
