@@ -9,8 +9,7 @@ import yaml
 from tests.chart.generate import STATIC
 from tests.chart.helm import CHART, NAMESPACE, RELEASE, VERSIONS, Helm, program
 from tests.cluster.api import Cluster
-from tests.cluster.images.build import Images, ensure_images
-from tests.cluster.netns import outside
+from tests.cluster.images.build import Images
 from tests.support.patience import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -26,15 +25,6 @@ KINDS = (
     "roles,rolebindings,clusterroles,clusterrolebindings"
 )
 SECONDS = 120
-
-
-@pytest.fixture(scope="module")
-def images(cluster: Cluster) -> Images:
-    """The images of this checkout, on the nodes of the cluster."""
-    with outside():
-        built = ensure_images()
-    cluster.load(built.archive)
-    return built
 
 
 @pytest.fixture(params=VERSIONS, ids=lambda version: f"helm{version}")
@@ -108,10 +98,10 @@ def left_over(cluster: Cluster) -> list[str]:
 
 
 def test_install_test_upgrade_uninstall(
-    helm: Helm, bare: Cluster, images: Images, namespace: str, cluster_database: str
+    helm: Helm, bare: Cluster, cluster_images: Images, namespace: str, cluster_database: str
 ) -> None:
     _, *install = INSTALL.replace("helm/workerpool", str(CHART)).split()
-    notes = helm(*install, *where_images_are(images), "--wait", f"--timeout={SECONDS}s", timeout=SECONDS + 30)
+    notes = helm(*install, *where_images_are(cluster_images), "--wait", f"--timeout={SECONDS}s", timeout=SECONDS + 30)
     assert f"kubectl --namespace {NAMESPACE} rollout status deployment/{RELEASE}-operator" in notes
     bare.kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{CRD}")
     assert operator(bare)["status"]["readyReplicas"] == 1
@@ -123,7 +113,7 @@ def test_install_test_upgrade_uninstall(
     upgrade = ("upgrade", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--reuse-values", "--set=log.level=debug")
     helm(*upgrade, "--wait", f"--timeout={SECONDS}s", timeout=SECONDS + 30)
     assert environment(bare)["WORKERPOOL_OPERATOR_LOG_LEVEL"] == "debug"
-    assert environment(bare)["WORKERPOOL_OPERATOR_RUNNER_IMAGE"] == images.runner.ref
+    assert environment(bare)["WORKERPOOL_OPERATOR_RUNNER_IMAGE"] == cluster_images.runner.ref
     wait_ready(bare, namespace)
     assert uid(bare, namespace) == pool
 
@@ -135,10 +125,10 @@ def test_install_test_upgrade_uninstall(
 
 
 def test_release_is_installed_again_over_the_definition_that_stayed(
-    helm: Helm, bare: Cluster, images: Images, namespace: str, cluster_database: str
+    helm: Helm, bare: Cluster, cluster_images: Images, namespace: str, cluster_database: str
 ) -> None:
     _, *install = INSTALL.replace("helm/workerpool", str(CHART)).split()
-    settings = (*where_images_are(images), "--wait", f"--timeout={SECONDS}s")
+    settings = (*where_images_are(cluster_images), "--wait", f"--timeout={SECONDS}s")
     helm(*install, *settings, timeout=SECONDS + 30)
     pool = create_pool(bare, namespace, cluster_database)
     helm("uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait", timeout=SECONDS + 30)
@@ -147,13 +137,13 @@ def test_release_is_installed_again_over_the_definition_that_stayed(
     assert uid(bare, namespace) == pool
 
 
-def test_manifest_without_helm(bare: Cluster, images: Images, namespace: str, cluster_database: str) -> None:
+def test_manifest_without_helm(bare: Cluster, cluster_images: Images, namespace: str, cluster_database: str) -> None:
     assert APPLY.endswith(str(STATIC.relative_to(CHART.parents[1])))
     objects = list(yaml.safe_load_all(STATIC.read_text(encoding="utf-8")))
     (deployment,) = [item for item in objects if item["kind"] == "Deployment"]
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     # Only the images differ: those of this checkout are not in a registry.
-    container.update(image=images.operator.ref, imagePullPolicy="Never")
+    container.update(image=cluster_images.operator.ref, imagePullPolicy="Never")
     bare.apply(objects)
     place = (f"--namespace={NAMESPACE}", f"--timeout={SECONDS}s")
     bare.kubectl("rollout", "status", f"deployment/{RELEASE}-operator", *place, timeout=SECONDS + 10)
