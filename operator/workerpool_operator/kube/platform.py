@@ -31,7 +31,7 @@ from workerpool_operator.kube.api import (
 from workerpool_operator.kube.events import Recorder
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
 from workerpool_operator.kube.owned import obstacle, owned, secret_version
-from workerpool_operator.kube.shrink import Shrinking
+from workerpool_operator.kube.shrink import Shrinking, Sizes
 from workerpool_operator.kube.views import size_of, trouble_of, views_of
 from workerpool_operator.kube.world import World
 from workerpool_operator.platform import Happening, PoolState, Refused
@@ -90,8 +90,9 @@ class KubernetesPlatform:
             if (trouble := obstacle(live, resource.kind, record)) is not None:
                 raise Refused(trouble.reason, trouble.message)
         wanted = self._children(pool, record, replicas, deployment)
-        if replicas < size_of(deployment):
-            allowed = await self._shrinking.prepare(pool, key, replicas, await self._knowledge.refresh(key))
+        if replicas < (present := size_of(deployment)):
+            look = await self._knowledge.refresh(key)
+            allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), look)
             wanted = self._children(pool, record, allowed, deployment)
         else:
             await self._shrinking.clear(key, replicas)

@@ -1,9 +1,11 @@
 """Scale-in that interrupts nobody: idle pods are marked as the cheapest to delete, then the size is lowered."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from workerpool_contract import names
+from workerpool_contract.backlog import Unknown
 from workerpool_contract.scaling import PauseMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.backlog.watch import Look
@@ -18,6 +20,13 @@ from workerpool_operator.victims import victims
 CHEAP = "-100"
 
 
+class Sizes(NamedTuple):
+    """Replicas: those that the pool has now, and the fewer that it is to have."""
+
+    present: int
+    wanted: int
+
+
 class Shrinking:
     """Marks and unmarks pods."""
 
@@ -25,16 +34,13 @@ class Shrinking:
         self._api = api
         self._world = world
 
-    async def prepare(self, pool: WorkerPool, key: PoolKey, replicas: int, look: Look | None) -> int:
-        """Marks the pods that go when the size becomes ``replicas``, and unmarks the others.
+    async def prepare(self, pool: WorkerPool, key: PoolKey, sizes: Sizes, look: Look | None) -> int:
+        """Marks the pods that go when the pool shrinks, and unmarks the others; the size to set.
 
-        ``look``: as fresh as can be. Returns the size to set: more than ``replicas`` when more runners are busy than
-        would stay, unless somebody asked for that size in so many words.
+        ``look``: as fresh as can be.
         """
         views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
-        if not _asked_for(pool):
-            busy = sum(maybe_busy(view) for view in views)
-            replicas = max(replicas, min(busy, pool.spec.scaling.max_replicas))
+        replicas = staying(pool, sizes, views, look)
         chosen = set(victims(views, max(0, len(views) - replicas)))
         await self._mark(key, chosen, {view.name for view in views} - chosen)
         return replicas
@@ -62,6 +68,19 @@ class Shrinking:
         except NotFound:  # gone already: the mark has done its work
             return
         self._world.put(PODS, written)
+
+
+def staying(pool: WorkerPool, sizes: Sizes, views: Sequence[ReplicaView], look: Look | None) -> int:
+    """The size to set: what is wanted, or more when more runners are busy than would stay; never more than there are.
+
+    Nothing goes while the backlog is unknown. Only a size that somebody asked for in so many words, and the maximum,
+    are stronger. ``views``: also of pods that a rollout has beyond the size.
+    """
+    if _asked_for(pool):
+        return sizes.wanted
+    unknown = look is None or isinstance(look.reading, Unknown)
+    needed = sizes.present if unknown else sum(maybe_busy(view) for view in views)
+    return max(sizes.wanted, min(needed, sizes.present, pool.spec.scaling.max_replicas))
 
 
 def maybe_busy(view: ReplicaView) -> bool:

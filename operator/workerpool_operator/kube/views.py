@@ -1,6 +1,7 @@
 """The replicas of a pool as the policy sees them: pods, joined with what their runners told the queue. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from workerpool_contract.backlog import RunnerReport
@@ -16,8 +17,13 @@ _LONG = 300
 
 def views_of(pods: Iterable[PodRecord], reports: Mapping[str, RunnerReport] | None) -> tuple[ReplicaView, ...]:
     """One view per pod that has not ended, in the order of ``pods``. ``reports``: by pod, None while unknown."""
-    known = reports or {}
-    return tuple(_view(pod, known.get(pod.name)) for pod in pods if not pod.ended)
+    views = (_view(pod, (reports or {}).get(pod.name)) for pod in pods if not pod.ended)
+    if reports is not None:
+        return tuple(views)
+    # A runner may work on though its pod is not ready: without a database, say.
+    return tuple(
+        replace(view, state=ReplicaState.SILENT) if view.state is ReplicaState.STARTING else view for view in views
+    )
 
 
 def trouble_of(deployment: Mapping[str, Any] | None, views: Sequence[ReplicaView], size: int) -> Trouble | None:

@@ -28,6 +28,8 @@ def report(busy: int = 0, age: float = 1.0) -> dict[str, RunnerReport]:
         (pod(ready=True), None, ReplicaState.SILENT),
         (pod(ready=True), report(age=90), ReplicaState.SILENT),
         (pod(), {}, ReplicaState.STARTING),
+        (pod(), None, ReplicaState.SILENT),
+        (pod(waiting="CrashLoopBackOff"), None, ReplicaState.BACKOFF),
         (pod(), report(), ReplicaState.STARTING),
         (pod(), report(age=90), ReplicaState.SILENT),
         (pod(waiting="CrashLoopBackOff"), {}, ReplicaState.BACKOFF),
