@@ -65,3 +65,9 @@ async def take_time(payload: Payload) -> None:
         await _end(run, "cut")
         raise
     await _end(run, "finished")
+
+
+@worker(topic="slow", concurrency=1)
+async def take_time_too(payload: Payload) -> None:
+    """The same on another queue, for a second pool."""
+    await take_time(payload)

@@ -1,0 +1,50 @@
+"""A runner is killed -9 in the middle of 2,000 jobs: only what it held runs again."""
+
+from collections import Counter
+
+import pytest
+
+from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.containers import kill_container, restarts
+from tests.e2e.kubernetes.pool import Pool
+from tests.e2e.kubernetes.runs import Run
+from tests.support.patience import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
+
+JOBS = 2000
+PODS = 3
+
+
+def killed(pool: Pool) -> tuple[str, set[int]]:
+    """Kills the runner of a pod without a word; the name of the pod, and the jobs that it held."""
+    busy = {run.pod for run in pool.runs()}
+    victim = next(pod for pod in pool.pods() if pod["metadata"]["name"] in busy)
+    name = str(victim["metadata"]["name"])
+    (row,) = pool.tables.query("select boot::text from workerpool.runner where name = %s", name)
+    kill_container(victim, "runner")
+    # Nobody else gets them before their lease is over, half a minute later.
+    return name, pool.tables.leased_by(row["boot"])
+
+
+def assert_only_held_jobs_ran_again(runs: list[Run], victim: str, held: set[int]) -> None:
+    times = Counter(run.n for run in runs)
+    assert set(times) == set(range(JOBS)), "lost"
+    assert max(times.values()) == 2
+    again = {n for n, seen in times.items() if seen == 2}
+    assert again <= held
+    assert {run.pod for run in runs if run.how != "finished"} == {victim}
+    first = {n: next(run for run in runs if run.n == n) for n in again}
+    assert {run.pod for run in first.values()} == {victim}
+
+
+def test_kill_9_in_the_middle(new_pool: NewPool) -> None:
+    pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": PODS})
+    pool.enqueue(JOBS)
+    until(lambda: pool.settled() > JOBS / 10, 60, pool.story)
+    victim, held = killed(pool)
+    assert held
+    until(lambda: {p["metadata"]["name"]: restarts(p) for p in pool.pods()}.get(victim) == 1, 60, pool.story)
+    pool.wait_settled(JOBS, 240)
+    pool.wait_asleep(60)
+    assert_only_held_jobs_ran_again(pool.runs(), victim, held)
