@@ -1,0 +1,119 @@
+"""Somebody edits or deletes what belongs to a pool: it comes back, no running job is harmed, nobody else's object."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.pool import Pool, pool_manifest
+from tests.e2e.kubernetes.release import Operator
+from tests.e2e.kubernetes.runs import assert_each_ran_once
+from tests.support.patience import throughout, until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
+
+JOBS = 300
+SIZE = 2
+SECONDS = 30
+
+
+@pytest.fixture
+def busy(new_pool: NewPool) -> Pool:
+    """A pool of two replicas in the middle of its jobs."""
+    pool = new_pool(queue="long", worker={"concurrency": 2}, scaling={"maxReplicas": SIZE, "backlogPerReplica": 1})
+    pool.enqueue(JOBS, seconds=0.25)
+    until(lambda: pool.settled() > SIZE and pool.status()["readyReplicas"] == SIZE, 60, pool.story)
+    return pool
+
+
+def uid(pool: Pool, kind: str) -> str:
+    """Of the object of this kind that carries the pool's name; empty while there is none."""
+    found = pool.cluster.kubectl("get", kind, pool.name, pool.place, "--ignore-not-found", "-o", "json")
+    return str(json.loads(found)["metadata"]["uid"]) if found.strip() else ""
+
+
+def container(pool: Pool) -> dict[str, Any]:
+    """The runner's container in the Deployment."""
+    (found,) = pool.deployment()["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def working_pods(pool: Pool) -> set[str]:
+    """Those that are to stay."""
+    return {pod["metadata"]["name"] for pod in pool.pods() if "deletionTimestamp" not in pod["metadata"]}
+
+
+def owners(pool: Pool) -> list[tuple[str, str, bool]]:
+    """Kind, uid and whether it is the controller, of whom the Deployment belongs to."""
+    found = pool.deployment()["metadata"].get("ownerReferences", [])
+    return [(owner["kind"], owner["uid"], owner.get("controller", False)) for owner in found]
+
+
+def assert_all_done(pool: Pool) -> None:
+    pool.wait_settled(JOBS, 90)
+    pool.wait_asleep(60)
+    assert_each_ran_once(pool.runs(), JOBS)
+
+
+def test_size_image_and_environment_are_put_back(busy: Pool) -> None:
+    before = container(busy)
+    busy.cluster.kubectl("scale", "deployment", busy.name, "--replicas=5", busy.place)
+    until(lambda: busy.size() == SIZE, SECONDS, busy.story)
+    busy.cluster.kubectl("set", "image", f"deployment/{busy.name}", "runner=local/other:1", busy.place)
+    until(lambda: container(busy) == before, SECONDS, busy.story)
+    busy.cluster.kubectl("set", "env", f"deployment/{busy.name}", "WORKERPOOL_QUEUE=other", busy.place)
+    until(lambda: container(busy) == before, SECONDS, busy.story)
+    assert_all_done(busy)
+    assert "ChildRepaired" in [reason for reason, _ in busy.events()]
+
+
+def test_deleted_objects_are_made_again(busy: Pool) -> None:
+    deployment, budget = uid(busy, "deployment"), uid(busy, "poddisruptionbudget")
+    busy.cluster.kubectl("delete", "poddisruptionbudget", busy.name, busy.place)
+    until(lambda: uid(busy, "poddisruptionbudget") not in {"", budget}, SECONDS, busy.story)
+    pods = working_pods(busy)
+    busy.cluster.kubectl("delete", "deployment", busy.name, busy.place)
+    until(lambda: uid(busy, "deployment") not in {"", deployment}, SECONDS, busy.story)
+    until(lambda: len(working_pods(busy) - pods) == SIZE, SECONDS, busy.story)
+    assert_all_done(busy)
+
+
+def test_orphaned_pods_work_on_under_a_new_deployment(busy: Pool) -> None:
+    deployment, pods = uid(busy, "deployment"), working_pods(busy)
+    busy.cluster.kubectl("delete", "deployment", busy.name, "--cascade=orphan", busy.place)
+    until(lambda: uid(busy, "deployment") not in {"", deployment}, SECONDS, busy.story)
+    assert owners(busy) == [("WorkerPool", busy.get()["metadata"]["uid"], True)]
+    until(lambda: busy.deployment()["status"].get("readyReplicas") == SIZE, SECONDS, busy.story)
+    assert working_pods(busy) == pods
+    assert_all_done(busy)
+
+
+def test_a_deployment_of_our_own_without_an_owner_is_taken_in(busy: Pool) -> None:
+    """As a backup brings it back."""
+    pods = working_pods(busy)
+    patch = '--patch=[{"op": "remove", "path": "/metadata/ownerReferences"}]'
+    busy.cluster.kubectl("patch", "deployment", busy.name, "--type=json", patch, busy.place)
+    until(lambda: owners(busy) == [("WorkerPool", busy.get()["metadata"]["uid"], True)], SECONDS, busy.story)
+    assert working_pods(busy) == pods
+    assert_all_done(busy)
+
+
+def test_the_deployment_of_somebody_else_is_left_alone(operator: Operator, new_pool: NewPool) -> None:
+    """Its pods run on, and the pool says what is in its way."""
+    web = {"name": "web", "image": "local/pause:1", "imagePullPolicy": "Never"}
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [web]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    foreign = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}
+    other = new_pool()
+    pool = Pool(operator.cluster, other.namespace, "web", "web", other.tables)
+    operator.cluster.apply(foreign, pool.namespace)
+    until(lambda: pool.deployment()["status"].get("readyReplicas") == 1, SECONDS, pool.story)
+    before = pool.deployment()
+    operator.cluster.apply(pool_manifest("web", "web", operator.images.example.ref, {}, {}), pool.namespace)
+    until(lambda: pool.condition("Stalled").get("reason") == "NameTaken", SECONDS, pool.story)
+    pool.enqueue(10)
+    throughout(lambda: pool.deployment() == before, 4, "the other Deployment stays as it is")
+    pool.cluster.kubectl("delete", "deployment", "web", pool.place)
+    until(lambda: pool.condition("Stalled")["status"] == "False", SECONDS, pool.story)
+    assert owners(pool) == [("WorkerPool", pool.get()["metadata"]["uid"], True)]

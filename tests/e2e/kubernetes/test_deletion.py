@@ -1,0 +1,69 @@
+"""A pool is deleted: nothing stands in its way, and running jobs finish first."""
+
+import pytest
+
+from tests.chart.helm import NAMESPACE
+from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.pool import Pool, pool_manifest
+from tests.e2e.kubernetes.release import NAME, Operator
+from tests.support.patience import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
+
+SIZE = 3
+LONG = {"maxReplicas": SIZE, "backlogPerReplica": 1}
+# Kubernetes looks again at a namespace that ends after half the time that its pods may take.
+DRAIN = {"jobTimeoutSeconds": 15, "drainTimeoutSeconds": 12}
+
+
+def busy_pool(new_pool: NewPool, seconds: float) -> Pool:
+    """A pool with a running job in each of its replicas, and many more to do."""
+    pool = new_pool(queue="long", worker=DRAIN, scaling=LONG)
+    pool.enqueue(100, seconds=seconds)
+    until(lambda: len({run.pod for run in pool.runs()}) == SIZE, 60, pool.story)
+    return pool
+
+
+def left(pool: Pool) -> list[str]:
+    """What there is in the pool's namespace."""
+    kinds = "workerpools,deployments,replicasets,pods,poddisruptionbudgets"
+    return pool.cluster.kubectl("get", kinds, pool.place, "-o", "name").split()
+
+
+def test_running_jobs_finish_before_a_deleted_pool_is_gone(operator: Operator, new_pool: NewPool) -> None:
+    pool = busy_pool(new_pool, seconds=10)
+    deployment = pool.deployment()
+    assert "finalizers" not in pool.get()["metadata"]
+    assert "finalizers" not in deployment["metadata"]
+    running = {run.n for run in pool.runs() if run.how is None}
+    assert len(running) >= SIZE - 1
+    pool.cluster.kubectl("delete", "workerpool", pool.name, pool.place, timeout=5)
+    until(lambda: not left(pool), 60, lambda: left(pool))
+    runs = pool.runs()
+    assert {run.n for run in runs if run.how == "finished"} == {run.n for run in runs} >= running
+    # Nothing else is gone: what nobody began waits for the next pool of this queue.
+    assert pool.tables.unfinished() == 100 - len(runs)
+    assert pool.tables.query("select count(*) as n from workerpool.job where boot is not null")[0]["n"] == 0
+    operator.pod()
+
+
+def test_a_pool_of_the_same_name_goes_on_where_the_deleted_one_stopped(operator: Operator, new_pool: NewPool) -> None:
+    pool = busy_pool(new_pool, seconds=1)
+    pool.cluster.kubectl("delete", "workerpool", pool.name, pool.place)
+    operator.cluster.apply(pool_manifest(pool.name, "long", operator.images.example.ref, DRAIN, LONG), pool.namespace)
+    pool.wait_settled(100, 120)
+    assert {run.how for run in pool.runs()} == {"finished"}
+    assert len(pool.runs()) == 100
+
+
+def test_a_namespace_is_deleted_without_an_operator(operator: Operator, new_pool: NewPool) -> None:
+    pool = busy_pool(new_pool, seconds=1)
+    scale = ("scale", "deployment", NAME, f"--namespace={NAMESPACE}")
+    operator.cluster.kubectl(*scale, "--replicas=0")
+    try:
+        until(lambda: not operator.pods(), 60, "the operator is gone")
+        pool.cluster.kubectl("delete", "namespace", pool.namespace, "--timeout=60s", timeout=70)
+    finally:
+        operator.cluster.kubectl(*scale, "--replicas=1")
+        operator.pod()
+    assert {run.how for run in pool.runs()} == {"finished"}
