@@ -5,10 +5,10 @@ Level-based: nothing here knows why it was called. Called again at once it write
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from workerpool_contract.backlog import Unknown
+from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
 from workerpool_operator.backlog.hub import Hub
@@ -19,6 +19,7 @@ from workerpool_operator.kube.platform import KubernetesPlatform
 from workerpool_operator.kube.secrets import Secrets, SecretUrl
 from workerpool_operator.kube.views import size_of
 from workerpool_operator.kube.world import World
+from workerpool_operator.listening import STEP, Listening
 from workerpool_operator.metrics import Metrics, PoolFigures
 from workerpool_operator.reconciler import Sight, Step, reconcile
 from workerpool_operator.report import worth_writing
@@ -38,13 +39,15 @@ class Clocks:
 class _Memory:
     """What is remembered of a pool between two looks; of the pool with this ``uid``, not of a later one of its name.
 
-    ``status``: as last written. ``decided``: when the look was taken that was last decided on.
+    ``status``: as last written. ``decided``: when the look was taken that was last decided on. ``listening``: for the
+    first word of new replicas.
     """
 
     uid: str
     status: WorkerPoolStatus | None
     decided: float = float("-inf")
     url: SecretUrl | None = None
+    listening: Listening = field(default_factory=Listening)
 
 
 class Controller:
@@ -108,6 +111,9 @@ class Controller:
         if asleep and step.state.wanted > 0:
             self._metrics.wakeups.observe(self._clocks.steady() - look.at)
         self._follow(pool, key, memory, asleep=step.state.wanted == 0)
+        listening = memory.listening.goes_on(step.state.kept, fresh=sight.fresh)
+        if listening and isinstance(look.reading, Backlog):
+            self._hub.hasten(key, STEP)
         self._publish(pool, key, look, step)
         return step.next_check
 

@@ -25,7 +25,8 @@ class ReplicaView:
 
     ``busy``: running jobs, None while unknown. ``slots``: jobs that it runs at once. ``completed``, ``failed``:
     attempts since it started. ``service_seconds``: mean time of a job. ``detail``: what a person should know (why it
-    was restarted, how long it waits).
+    was restarted, how long it waits). ``vouched``: the platform says by itself that it is ready, whether or not the
+    replica's own word has arrived.
     """
 
     name: str
@@ -37,11 +38,22 @@ class ReplicaView:
     service_seconds: float | None = None
     pid: int | None = None
     detail: str = ""
+    vouched: bool = False
 
     @property
     def draining(self) -> bool:
         """Whether it was told to stop: no capacity any more."""
         return self.state is ReplicaState.DRAINING
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can take jobs. One that is silent as well: nobody knows only what it does."""
+        return self.vouched or self.state is ReplicaState.READY
+
+    @property
+    def unheard(self) -> bool:
+        """Whether it is ready and has not said yet what it does."""
+        return self.vouched and self.busy is None and not self.draining
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,7 @@ class PoolState:
     @property
     def ready(self) -> int:
         """How many of those are ready."""
-        return sum(view.state is ReplicaState.READY for view in self.kept)
+        return sum(view.ready for view in self.kept)
 
 
 class Platform(Protocol):

@@ -54,6 +54,11 @@ class Hub(Generic[K]):
         endpoint = self._at.get(key)
         return None if endpoint is None else self._lines[endpoint].look(key)
 
+    def hasten(self, key: K, within: float) -> None:
+        """Reads for ``key`` and tells it in ``within`` seconds, once, unless its turn comes before that."""
+        if key in self._at:
+            self._lines[self._at[key]].hasten(key, within)
+
     async def refresh(self, key: K) -> Look | None:
         """What a reading says that begins after this call; None for a key that follows nothing (any more)."""
         endpoint = self._at.get(key)

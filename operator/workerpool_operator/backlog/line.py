@@ -83,6 +83,12 @@ class Line(Generic[K]):
         """What was seen last."""
         return self._followers[key].look
 
+    def hasten(self, key: K, within: float) -> None:
+        """Puts a follower's next turn forward."""
+        follower = self._followers[key]
+        follower.due = min(follower.due, self._steady() + within)
+        self._wake.set()
+
     async def refresh(self, key: K) -> Look | None:
         """What a reading says that begins after this call; None when the key is forgotten meanwhile."""
         future: asyncio.Future[Look | None] = asyncio.get_running_loop().create_future()

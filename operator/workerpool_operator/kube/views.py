@@ -35,7 +35,7 @@ def trouble_of(deployment: Mapping[str, Any] | None, views: Sequence[ReplicaView
     if failure.get("status") == "True":
         return Trouble(_word(failure.get("reason")), str(failure.get("message", ""))[:_LONG])
     stuck = progress.get("reason") == "ProgressDeadlineExceeded"
-    if stuck and not any(view.state is ReplicaState.READY for view in views):
+    if stuck and not any(view.ready for view in views):
         return Trouble("ProgressDeadlineExceeded", _stuck(views))
     return None
 
@@ -60,6 +60,7 @@ def _view(pod: PodRecord, report: RunnerReport | None) -> ReplicaView:
         failed=report.failed if report else 0,
         service_seconds=report.service_seconds if report else None,
         detail=f"{pod.waiting}: {pod.message}" if pod.waiting else "",
+        vouched=pod.ready,
     )
 
 

@@ -82,10 +82,22 @@ def test_a_pod_of_which_nobody_knows_what_it_does_counts_as_busy(shop: Shop) -> 
     for name in ("orders-a", "orders-b"):
         pod(shop, name)
     runner(shop, "orders-a")
-    shop.until(lambda: (shop.get("workerpool") or {})["status"].get("readyReplicas") == 1, "one that is known")
+    shop.until(lambda: (shop.get("workerpool") or {})["status"].get("readyReplicas") == 2, "two ready replicas")
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"replicas":null}}')
     shop.until(lambda: shop.size() == 1, "one replica")
     assert cost(shop, "orders-a") == "-100"
     assert cost(shop, "orders-b") is None
     shop.kubectl("delete", "pod", "orders-b", "--force", "--grace-period=0")
     shop.until(lambda: shop.size() == 0, "none")
+
+
+def test_pods_count_at_once_and_are_heard_soon_whatever_the_poll_interval(shop: Shop) -> None:
+    shop.secret()
+    shop.pool(scaling={**SCALING, "pollIntervalSeconds": 3600}, replicas=2)
+    shop.until(lambda: shop.size() == 2, "two replicas")
+    for name in ("orders-a", "orders-b"):
+        runner(shop, name)
+        pod(shop, name)
+    shop.until(lambda: shop.condition("Ready")[0] == "True", "ready")
+    shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"replicas":null}}')
+    shop.until(lambda: shop.size() == 0, "the idle are known to be idle")

@@ -261,6 +261,22 @@ def test_refresh_is_a_reading_that_begins_afterwards() -> None:
     assert play(scenario, takes=0.5).books[0].times == [0, 0.5, 1]
 
 
+def test_a_turn_can_be_put_forward_once() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 60))
+        stage.hub.follow("b", watch("b", 60))
+        await until(10)
+        stage.hub.hasten("a", 1)
+        await until(10.5)
+        stage.hub.hasten("a", 1)
+        stage.hub.hasten("nobody", 1)
+        await until(72)
+
+    stage = play(scenario)
+    assert stage.when_told("a") == [0, 11, 60]
+    assert stage.when_told("b") == [0, 60]
+
+
 def test_a_new_password_opens_before_the_old_one_closes() -> None:
     async def scenario(stage: Stage) -> None:
         stage.hub.follow("a", watch("a", 60))

@@ -7,7 +7,7 @@ import pytest
 from workerpool_contract.backlog import RunnerReport
 from workerpool_operator.kube.objects import PodRecord, PoolKey
 from workerpool_operator.kube.views import size_of, trouble_of, views_of
-from workerpool_operator.platform import ReplicaState, ReplicaView
+from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
 
 POOL = PoolKey("shop", "orders")
 
@@ -55,6 +55,22 @@ def test_what_nobody_reported_is_unknown_not_zero() -> None:
     assert view.busy is None
 
 
+@pytest.mark.parametrize("reports", [None, {}, report(), report(age=90)])
+def test_a_pod_is_ready_when_the_kubelet_says_so(reports: dict[str, RunnerReport] | None) -> None:
+    assert PoolState(views_of([pod(ready=True)], reports), 1).ready == 1
+    assert PoolState(views_of([pod()], reports), 1).ready == 0
+
+
+def test_a_ready_pod_is_unheard_until_its_first_report() -> None:
+    unheard = [
+        view.unheard
+        for reports in (None, {}, report(), report(age=90))
+        for view in views_of([pod(ready=True)], reports)
+    ]
+    assert unheard == [True, True, False, False]
+    assert not any(view.unheard for view in views_of([pod(), pod(ready=True, terminating=True)], {}))
+
+
 def test_pods_that_ended_are_no_replicas() -> None:
     assert views_of([pod(ended=True)], {}) == ()
 
@@ -85,6 +101,7 @@ def test_a_rollout_that_does_not_move_is_trouble_only_while_nobody_works() -> No
     assert trouble.reason == "ProgressDeadlineExceeded"
     assert "no such image" in trouble.message
     assert trouble_of(deployment(STUCK), (ReplicaView("b", ReplicaState.READY), failing), 2) is None
+    assert trouble_of(deployment(STUCK), (ReplicaView("b", ReplicaState.SILENT, vouched=True), failing), 2) is None
 
 
 def test_a_pool_at_zero_has_no_trouble_with_pods() -> None:
