@@ -129,15 +129,29 @@ def _status(value: Any) -> WorkerPoolStatus | None:  # noqa: ANN401 - whatever t
 def _obstacles(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What keeps a pod from running, the most telling first: reason and words."""
     for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
-        waiting = container.get("state", {}).get("waiting") or {}
-        reason = waiting.get("reason", "")
-        if reason and reason not in _BEGINNING:
-            ended = container.get("lastState", {}).get("terminated") or {}
-            words = _ended(ended) if ended else waiting.get("message") or reason
+        reason, words = _obstacle(container)
+        if reason:
             yield reason, f"container {container.get('name', '')}: {words}"
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         yield scheduled.get("reason") or "Unschedulable", scheduled.get("message") or "no node takes the pod"
+
+
+def _obstacle(container: Mapping[str, Any]) -> tuple[str, str]:
+    """What keeps one container from working, empty when nothing does.
+
+    One that failed counts as failing until it is ready, also while it runs again: a crash loop is one trouble, not
+    a new one at each turn.
+    """
+    state = container.get("state", {})
+    waiting = state.get("waiting") or {}
+    ended = state.get("terminated") or container.get("lastState", {}).get("terminated") or {}
+    reason = waiting.get("reason", "")
+    if reason and reason not in _BEGINNING:
+        return reason, _ended(ended) if ended else waiting.get("message") or reason
+    if not reason and not container.get("ready") and ended.get("exitCode"):
+        return "CrashLoopBackOff", _ended(ended)
+    return "", ""
 
 
 def _ended(terminated: Mapping[str, Any]) -> str:
