@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workerpool_operator.kube.api import SECRETS, ApiError
 from workerpool_operator.kube.client import Client, from_kubeconfig
-from workerpool_operator.kube.guarded import Guarded
+from workerpool_operator.kube.guard import Guarded
 from workerpool_operator.kube.lease import Candidate, lead
 
 
@@ -36,7 +36,7 @@ async def main() -> None:
 
 async def _write(client: Client, trusted: Callable[[], bool], namespace: str, identity: str) -> None:
     """Without a pause: whenever it is frozen, a write is on its way or about to be."""
-    guarded = Guarded(client, trusted)
+    guarded = Guarded(client, trusted, lambda _: None)
     meta = {"namespace": namespace, "generateName": "work-", "labels": {"writer": identity}}
     while True:
         try:
