@@ -14,6 +14,7 @@ from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import WorkerPoolStatus
 from workerpool_contract.urls import without_passwords
 from workerpool_operator.explain import explain
+from workerpool_operator.report import status_from
 
 LONGEST = 1024
 # A container that only begins says these; everything else that it waits for is trouble.
@@ -36,7 +37,7 @@ class PoolKey(NamedTuple):
 class PoolRecord:
     """A WorkerPool object. ``pool`` is None when its spec can't be used; ``problem`` then says why, and the cure.
 
-    ``status`` is the one that the object carries, None when there is none that this release understands.
+    ``status`` is the one that the object carries, of one that this release doesn't understand its history.
     """
 
     key: PoolKey
@@ -77,7 +78,7 @@ def pool_record(body: Mapping[str, Any]) -> PoolRecord:
     """A WorkerPool object as the operator understands it; never raises for a spec that it doesn't."""
     metadata = body["metadata"]
     pool, problem = _parsed(body)
-    status = _status(body.get("status"))
+    status = status_from(body["status"]) if "status" in body else None
     return PoolRecord(
         key=key_of(body),
         uid=metadata.get("uid", ""),
@@ -117,13 +118,6 @@ def _parsed(body: Mapping[str, Any]) -> tuple[WorkerPool | None, str]:
     except ValidationError as error:
         details = error.errors(include_url=False)
         return None, "; ".join(explain(detail, WorkerPool) for detail in details)[:LONGEST]
-
-
-def _status(value: Any) -> WorkerPoolStatus | None:  # noqa: ANN401 - whatever the object carries
-    try:
-        return WorkerPoolStatus.model_validate(value, by_alias=True, by_name=False)
-    except ValidationError:
-        return None
 
 
 def _obstacles(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

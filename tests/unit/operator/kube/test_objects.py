@@ -53,10 +53,15 @@ def test_a_status_is_read_with_the_pool() -> None:
 
 
 def test_a_status_that_nobody_understands_is_no_fault_of_the_spec() -> None:
-    record = pool_record(pool(status={"fromTheFuture": 1}))
+    record = pool_record(pool(status={"fromTheFuture": 1, "history": {"recommendation": 7}}))
     assert record.pool is not None
-    assert record.status is None
+    assert record.status is not None
+    assert record.status.history.recommendation == 7
     assert record.problem == ""
+
+
+def test_a_new_pool_has_no_status() -> None:
+    assert pool_record(pool()).status is None
 
 
 def test_every_mistake_of_a_spec_is_told() -> None:
