@@ -4,8 +4,10 @@ Kinds of block, by the words after the opening fence:
 
 - ``console``: lines beginning with "$ " are typed, "> " continues one, the rest is the expected output, where "…"
   stands for anything. All console blocks of a page run in order, in one folder that looks like a fresh clone.
+- ``console cluster``: the same on a Kubernetes, in a folder of their own, run by ``tests/e2e/kubernetes/test_docs.py``.
+  A question (``kubectl get``, ``describe``) is asked again until its answer is the promised one.
 - ``console covered-by=PATH``: cannot run inside a test (it installs something, or runs until it is stopped). The test
-  file at PATH must contain every command word for word; it is the one that proves them.
+  file at PATH, or the page whose blocks are run, must contain every command word for word; it is what proves them.
 - ``bash``, ``sh``, ``shell``: refused, so that nothing looks like a command and is never run.
 - ``python``, ``json``, ``yaml``: must parse.
 """
@@ -36,6 +38,11 @@ class Block:
     def language(self) -> str:
         """The first word after the fence, "" when there is none."""
         return self.words[0] if self.words else ""
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether its commands need a Kubernetes."""
+        return self.language == "console" and "cluster" in self.words
 
     @property
     def covered_by(self) -> str | None:
