@@ -72,17 +72,24 @@ def describe(server: Server, scale: str, core: int) -> dict[str, Any]:
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "scale": scale,
         "core": core,
+        **machine(),
+        "fdatasync_us": round(fdatasync_microseconds(server.directory)) if server.directory else None,
+        "postgres": postgres,
+        "settings": dict(rows),
+        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
+        "versions": pinned_versions() | {"project asyncpg": version("asyncpg"), "project uvloop": version("uvloop")},
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine, its Python and this checkout."""
+    return {
         "processor": _processor(),
         "cores": psutil.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.release()}",
-        "fdatasync_us": round(fdatasync_microseconds(server.directory)) if server.directory else None,
-        "postgres": postgres,
-        "settings": dict(rows),
         "python": platform.python_version(),
         "commit": _commit(),
-        "command": " ".join(["python -m benchmarks", *sys.argv[1:]]),
-        "versions": pinned_versions() | {"project asyncpg": version("asyncpg"), "project uvloop": version("uvloop")},
     }
 
 

@@ -10,6 +10,7 @@ from benchmarks.records import Results
 from benchmarks.report import chart, tables
 from benchmarks.report.summary import Figure, absent, figures
 from benchmarks.report.verdicts import behind, verdicts
+from benchmarks.wakeup import report as wakeup
 
 HERE = Path(__file__).parent
 PLOT = "benchmarks.svg"
@@ -40,8 +41,15 @@ def text(results: Results, source: str = "") -> str:
         _behind(found),
         _part("notes"),
         _part("method"),
+        *_wakeup(),
     ]
     return "\n".join(f"{section.strip()}\n" for section in sections)
+
+
+def _wakeup() -> Iterator[str]:
+    """The section of another command, from its newest figures."""
+    if path := wakeup.newest():
+        yield wakeup.section(path)
 
 
 def _head(results: Results, source: str) -> str:
