@@ -85,13 +85,24 @@ class Controller:
         memory = self._memories.get(key)
         if memory is None or memory.uid != record.uid:
             memory = self._memories[key] = _Memory(record.uid, record.status)
+        pause: float | None = None
         try:
             if record.pool is None:
                 await self._unusable(record, memory)
-                return None
-            return await self._step(record.pool.model_copy(update={"status": memory.status}), key, memory)
+            else:
+                pause = await self._step(record.pool.model_copy(update={"status": memory.status}), key, memory)
         finally:
             self._metrics.reconciles.observe(self._clocks.steady() - began)
+        return 0.0 if self._moved_on(record) else pause
+
+    def _moved_on(self, record: PoolRecord) -> bool:
+        """Whether the pool was changed meanwhile: the answer to a write may bring that, and then no watch tells it."""
+        latest = self._world.pool(record.key)
+        return latest is not None and (latest.uid, latest.generation, latest.deleting) != (
+            record.uid,
+            record.generation,
+            record.deleting,
+        )
 
     def _forget(self, key: PoolKey) -> None:
         self._hub.forget(key)
