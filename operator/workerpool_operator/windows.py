@@ -1,17 +1,21 @@
 """The memory of decisions: stabilisation windows and rate limits over the recent past. Pure.
 
 Times are Unix milliseconds. Lists stay short: a mark that a newer one outdoes is dropped, and when a list is full two
-neighbours are merged to the cautious side (the window lasts longer, the limit is stricter).
+neighbours are merged to the cautious side (the window lasts longer, the limit is stricter). A mark from the future was
+made by a clock that was ahead: it counts from now on, so that it ends.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import TypeVar
 
 from workerpool_contract.scaling import PolicyType, RatePolicy, Scaling, SelectPolicy
 from workerpool_contract.status import Change, History, Mark
 
 CAPACITY = 32
 MILLIS = 1000
+
+M = TypeVar("M", Mark, Change)
 
 
 def remember(history: History, recommendation: int, current: int, scaling: Scaling, now: int) -> History:
@@ -72,7 +76,7 @@ def record_change(history: History, delta: int, scaling: Scaling, now: int) -> H
     """The history with a change of ``delta`` replicas, when a rate limit will look back at it."""
     periods = [policy.period_seconds for policy in (*scaling.scale_up.policies, *scaling.scale_down.policies)]
     span = max(periods, default=0)
-    kept = [change for change in history.changes if change.at > now - span * MILLIS]
+    kept = _recent(history.changes, span, now)
     if delta and span:
         kept.append(Change(at=now, delta=delta))
     while len(kept) > CAPACITY:
@@ -92,8 +96,9 @@ def _budgets(history: History, policies: tuple[RatePolicy, ...], current: int, n
             yield start, max(1, -(-start * policy.value // 100))
 
 
-def _recent(marks: Iterable[Mark], window: int, now: int) -> list[Mark]:
-    return [mark for mark in marks if mark.at > now - window * MILLIS]
+def _recent(marks: Iterable[M], window: int, now: int) -> list[M]:
+    recent = [mark for mark in marks if mark.at > now - window * MILLIS]
+    return [mark if mark.at <= now else mark.model_copy(update={"at": now}) for mark in recent]
 
 
 def _highest(marks: list[Mark], newest: int) -> tuple[Mark, ...]:

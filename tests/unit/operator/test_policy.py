@@ -193,6 +193,22 @@ def test_rate_limits_down() -> None:
     assert run(scaling, Backlog(0), 64, decision.history).replicas == 64
 
 
+def test_what_a_clock_ahead_of_this_one_wrote_counts_from_now_on() -> None:
+    """The clock of the last leader was an hour ahead: nothing is blocked for that hour, and nothing is forgotten."""
+    scaling = {
+        "scaleDown": {"stabilizationSeconds": 60},
+        "scaleUp": {"policies": [{"type": "Replicas", "value": 2}]},
+    }
+    ahead = AT + 3_600_000
+    history = History(recommendation=2, peaks=(Mark(at=ahead, replicas=6),), changes=(Change(at=ahead, delta=2),))
+    decision = run(scaling, Backlog(20), 6, history)
+    assert decision.replicas == 6
+    assert (decision.history.peaks, decision.history.changes) == (
+        (Mark(at=AT, replicas=6),),
+        (Change(at=AT, delta=2),),
+    )
+
+
 @pytest.mark.parametrize(
     ("case", "seconds"),
     [
