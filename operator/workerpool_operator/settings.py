@@ -1,11 +1,14 @@
 """Settings of the operator process: WORKERPOOL_OPERATOR_ variables -> one frozen value, or an error with the cure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workerpool_contract.variables import SettingsError, Variable, choice, integer, plain, words
 
 PREFIX = "WORKERPOOL_OPERATOR_"
+# What Kubernetes accepts as the name of a namespace.
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 __all__ = ["PREFIX", "VARIABLES", "OperatorSettings", "SettingsError", "from_environment"]
 
@@ -36,8 +39,16 @@ def _flag(text: str, scale: float) -> bool:
     return choice("true", "false")(text, scale) == "true"
 
 
+def _namespaces(text: str, scale: float) -> tuple[str, ...]:
+    names = words(text, scale)
+    if not all(_LABEL.fullmatch(name) for name in names):
+        expected = "a comma-separated list of namespaces, each by its full name"
+        raise ValueError(expected)
+    return names
+
+
 VARIABLES: tuple[Variable, ...] = (
-    Variable(f"{PREFIX}NAMESPACES", "namespaces", words),
+    Variable(f"{PREFIX}NAMESPACES", "namespaces", _namespaces),
     Variable(f"{PREFIX}RUNNER_IMAGE", "runner_image", plain),
     Variable(f"{PREFIX}HOST", "host", plain),
     Variable(f"{PREFIX}PORT", "port", integer(0, 65_535)),

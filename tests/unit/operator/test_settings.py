@@ -45,6 +45,11 @@ def test_everything_can_be_set() -> None:
         ("PORT", "tcp://10.0.0.1:80", "'tcp://10.0.0.1:80' is not a whole number from 0 to 65535"),
         ("WORKERS", "0", "'0' is not a whole number from 1 to 256"),
         ("LEADER_ELECTION", "yes", "'yes' is not one of true, false"),
+        (
+            "NAMESPACES",
+            "shop,team-*",
+            "'shop,team-*' is not a comma-separated list of namespaces, each by its full name",
+        ),
         ("LOG_LEVEL", "loud", "'loud' is not one of debug, info, warning, error"),
     ],
 )
