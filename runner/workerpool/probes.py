@@ -112,7 +112,8 @@ def judge(status: RunnerStatus, lag: float, still: float, limits: Limits) -> Ver
     healthy = all(check.ok for check in checks.values())
     return Verdict(
         live=loop_ok and not deaf,
-        ready=status.connected and consuming and not status.draining,
+        # Kubernetes ends pods that aren't ready first: one with a job must not become one when its server goes away.
+        ready=(status.connected or status.busy > 0) and consuming and not status.draining,
         status=("draining" if status.draining else "healthy") if healthy else "unhealthy",
         checks=checks,
     )

@@ -11,6 +11,10 @@ from workerpool_contract.urls import describe, without_passwords
         ("postgresql://app:hunter2@db:5433/queue?sslmode=require", "Postgres at db:5433/queue"),
         ("postgresql:///queue?host=/run/postgresql", "Postgres at a local socket/queue"),
         ("postgresql://db:port/queue", "the Postgres server"),
+        ("hunter2", "the Postgres server"),
+        ("app:hunter2@db/queue", "the Postgres server"),
+        ("host=db password=hunter2", "the Postgres server"),
+        ("postgresql://app:12/hunter2@db/queue", "the Postgres server"),
     ],
 )
 def test_a_url_is_described_without_credentials(url: str, shown: str) -> None:
@@ -22,7 +26,10 @@ def test_a_url_is_described_without_credentials(url: str, shown: str) -> None:
     [
         ("can't use postgresql://app:hunter2@db/q now", "can't use postgresql://app:***@db/q now"),
         ("postgresql://app:p@ss@db/q", "postgresql://app:***@db/q"),
-        ("redis://:hunter2@cache and http://host:80/a@b", "redis://:***@cache and http://host:80/a@b"),
+        ("redis://:hunter2@cache and http://host:80/a", "redis://:***@cache and http://host:80/a"),
+        ("postgresql://app:12/hunter2@db/q", "postgresql://app:***@db/q"),
+        ("host=db password=hunter2 user=app", "host=db password=*** user=app"),
+        ("postgresql:///q?password=hunter2&user=app", "postgresql:///q?password=***&user=app"),
     ],
 )
 def test_passwords_of_urls_are_masked(text: str, shown: str) -> None:

@@ -36,6 +36,9 @@ LIMITS = Limits(loop_lag=30, deaf=60)
         pytest.param(IDLE, 31, 0, (False, True, "unhealthy"), id="stuck"),
         pytest.param(IDLE, 0, 61, (False, False, "unhealthy"), id="deaf"),
         pytest.param(replace(IDLE, connected=False), 0, 900, (True, False, "unhealthy"), id="server down"),
+        pytest.param(
+            replace(IDLE, connected=False, busy=1), 0, 900, (True, True, "unhealthy"), id="server down, a job running"
+        ),
         pytest.param(replace(IDLE, draining=True, consuming=False), 0, 900, (True, False, "draining"), id="draining"),
         pytest.param(replace(IDLE, consuming=False), 0, 900, (True, False, "unhealthy"), id="not consuming"),
         pytest.param(replace(IDLE, is_running=False), 0, 900, (True, False, "unhealthy"), id="not started"),
