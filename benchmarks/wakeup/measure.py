@@ -9,13 +9,14 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import psycopg
 
 from benchmarks.wakeup.stage import NOWHERE, Stage
 from tests.e2e.kubernetes.pool import Pool
-from tests.e2e.kubernetes.watching import steps, watched, watched_size
+from tests.e2e.kubernetes.watching import DEPLOYMENT, steps, watched, watched_size
 from tests.support.patience import until
 
 POOLS = 10
@@ -37,7 +38,7 @@ class Wakeup:
 
 @dataclasses.dataclass(frozen=True)
 class Start(Wakeup):
-    """And until a watch told of the first Ready pod (to some 20 ms), and until the first job was done."""
+    """And until a watch told of the first Ready pod, and until the first job was done."""
 
     ready: float
     done: float
@@ -50,18 +51,18 @@ def wakeups(stage: Stage, count: int) -> list[Wakeup]:
     with ExitStack() as watches:
         sizes = [(pool, watches.enter_context(watched_size(pool))) for pool in pools]
         begun = [_wake(*sizes[number % POOLS]) for number in range(count)]
-    taken = {pool.name: steps(seen) for pool, seen in sizes}
-    assert {step for seen in taken.values() for step in seen} == {0, REPLICAS}, f"not in one step: {taken}"
+    taken = {step for _, seen in sizes for step in pairwise(steps(seen))}
+    assert {(old, new) for old, new in taken if new > old} == {(0, REPLICAS)}, f"not in one step: {taken}"
     patches = dict(_patches(stage))
     return [Wakeup(_milliseconds(_first(patches[pool.name], since) - since)) for pool, since in begun]
 
 
-def _wake(pool: Pool, sizes: list[str]) -> tuple[Pool, float]:
+def _wake(pool: Pool, sizes: list[int]) -> tuple[Pool, float]:
     """Once it is at zero; the Unix time of the commit."""
-    until(lambda: sizes[-1] == "0", 60, pool.story)
+    until(lambda: sizes[-1] == 0, 60, pool.story)
     pause(random.uniform(*GAPS))
     since = enqueue(pool)
-    until(lambda: sizes[-1] != "0", 60, pool.story)
+    until(lambda: sizes[-1] != 0, 60, pool.story)
     pool.tables.query("delete from workerpool.job")
     return pool, since
 
@@ -75,15 +76,20 @@ def starts(stage: Stage, count: int) -> list[Start]:
 def _start(stage: Stage, pool: Pool) -> Start:
     pool.wait_asleep(60)
     stage.tables.query("truncate run")
-    with watched(pool, "deployment", "{.status.readyReplicas}") as ready:
+    with watched(pool, DEPLOYMENT, _ready_at) as ready:
         pause(random.uniform(*GAPS))
         since = enqueue(pool)
-        until(lambda: ready[-1] not in {"", "0"}, 120, pool.story)
-        began_to_work = time.time()
+        until(lambda: ready[-1], 120, pool.story)
+    first = next(at for at in ready if at and at > since)
     pool.wait_settled(REPLICAS * JOBS_PER_REPLICA, 120)
     done = min(run.ended.timestamp() for run in pool.runs() if run.ended)
     patched = _first(dict(_patches(stage))[pool.name], since)
-    return Start(*(_milliseconds(at - since) for at in (patched, began_to_work, done)))
+    return Start(*(_milliseconds(at - since) for at in (patched, first, done)))
+
+
+def _ready_at(deployment: dict[str, Any]) -> float | None:
+    """Now, when a watch tells of a Ready pod."""
+    return time.time() if deployment["status"].get("readyReplicas") else None
 
 
 def enqueue(pool: Pool) -> float:
