@@ -121,14 +121,22 @@ class Line(Generic[K]):
 
     async def _run(self) -> None:
         while True:
-            pause = self._next() - self._steady()
-            if pause > 0:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), None if math.isinf(pause) else pause)
-            self._wake.clear()
-            chosen = self._chosen(self._steady())
-            if chosen:
-                await self._read(chosen)
+            try:
+                await self._turn()
+            except Exception:  # a defect must not end the readings of everyone
+                logger.exception("A turn of readings failed")
+                self._retry = self._steady()
+                await asyncio.sleep(FIRST_RETRY)
+
+    async def _turn(self) -> None:
+        pause = self._next() - self._steady()
+        if pause > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), None if math.isinf(pause) else pause)
+        self._wake.clear()
+        chosen = self._chosen(self._steady())
+        if chosen:
+            await self._read(chosen)
 
     def _next(self) -> float:
         """When the next reading is to begin."""
