@@ -84,6 +84,7 @@ class Controller:
             return None
         memory = self._memories.get(key)
         if memory is None or memory.uid != record.uid:
+            self._platform.forget(key)
             memory = self._memories[key] = _Memory(record.uid, record.status)
         pause: float | None = None
         try:
@@ -119,7 +120,7 @@ class Controller:
         asleep = size_of(self._world.deployment(key)) == 0
         step = await reconcile(pool, sight, self._platform, self._clocks.wall())
         memory.status, memory.decided = step.resource.status, look.at
-        if asleep and step.state.wanted > 0:
+        if asleep and size_of(self._world.deployment(key)) > 0:
             self._metrics.wakeups.observe(self._clocks.steady() - look.at)
         self._follow(pool, key, memory, asleep=step.state.wanted == 0)
         listening = memory.listening.goes_on(step.state.kept, fresh=sight.fresh)

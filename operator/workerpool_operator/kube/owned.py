@@ -5,6 +5,7 @@ from typing import Any
 
 from workerpool_contract import names
 from workerpool_operator.desired.labels import controller_uid, ours
+from workerpool_operator.desired.ownership import owned
 from workerpool_operator.kube.objects import PoolRecord
 from workerpool_operator.platform import Trouble
 
@@ -28,9 +29,9 @@ def obstacle(live: Mapping[str, Any] | None, kind: str, record: PoolRecord) -> T
     return Trouble("NameTaken", words)
 
 
-def owned(live: Mapping[str, Any] | None, record: PoolRecord) -> bool:
-    """Whether an object exists and may be touched."""
-    return live is not None and obstacle(live, "", record) is None
+def sized_by_operator(deployment: Mapping[str, Any] | None) -> bool:
+    """Whether the size of a Deployment is the operator's own word: nobody set another one after it."""
+    return deployment is not None and "f:replicas" in owned(deployment, names.MANAGER).get("f:spec", {})
 
 
 def secret_version(deployment: Mapping[str, Any] | None) -> str | None:

@@ -30,7 +30,7 @@ from workerpool_operator.kube.api import (
 )
 from workerpool_operator.kube.events import Recorder
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
-from workerpool_operator.kube.owned import obstacle, owned, secret_version
+from workerpool_operator.kube.owned import obstacle, secret_version, sized_by_operator
 from workerpool_operator.kube.shrink import Shrinking, Sizes
 from workerpool_operator.kube.views import size_of, trouble_of, views_of
 from workerpool_operator.kube.world import World
@@ -66,12 +66,12 @@ class KubernetesPlatform:
         self._applied: dict[tuple[Resource, PoolKey], Body] = {}
 
     async def observe(self, pool: WorkerPool) -> PoolState:
-        """The pool's pods, and the size that its Deployment was last told. Raises ApiError."""
+        """The pool's pods, and the size that the operator last gave it. Raises ApiError."""
         key = key_for(pool)
         record, deployment = self._world.pool(key), await self._live(DEPLOYMENTS, key)
-        if record is None or not owned(deployment, record):
+        if record is None or obstacle(deployment, "", record) is not None:
             return PoolState((), 0)
-        look, size = self._knowledge.look(key), size_of(deployment)
+        look, size = self._knowledge.look(key), self._size(pool, key, deployment)
         views = views_of(self._world.pods(key), look.reports if look else None)
         return PoolState(views, size, trouble_of(deployment, views, size))
 
@@ -130,6 +130,18 @@ class KubernetesPlatform:
         """Drops what is remembered of a pool that is gone."""
         self._applied.pop((DEPLOYMENTS, key), None)
         self._applied.pop((DISRUPTION_BUDGETS, key), None)
+
+    def _size(self, pool: WorkerPool, key: PoolKey, deployment: Body | None) -> int:
+        """The size that the operator last gave the pool, whatever somebody else made of its Deployment since.
+
+        Without that, whoever deletes or scales a Deployment by hand would change what a pause or an outage holds.
+        """
+        applied = self._applied.get((DEPLOYMENTS, key))
+        if applied is not None:
+            return size_of(applied)
+        if pool.status is None or sized_by_operator(deployment):
+            return size_of(deployment)
+        return pool.status.desired_replicas
 
     def _children(self, pool: WorkerPool, record: PoolRecord, replicas: int, deployment: Body | None) -> Children:
         # While the Secret can't be read the runners keep the version that they have: not knowing rolls nobody.

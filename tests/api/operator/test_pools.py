@@ -137,6 +137,29 @@ def test_a_paused_pool_keeps_its_size(shop: Shop) -> None:
     shop.until(lambda: shop.size() == 5, "five replicas")
 
 
+def test_what_a_pause_holds_is_the_size_that_the_operator_gave(shop: Shop) -> None:
+    settled(shop)
+    shop.enqueue(5)
+    shop.until(lambda: shop.size() == 5, "five replicas")
+    pause = '{"spec":{"scaling":{"pause":{"mode":"Hold"}}}}'
+    shop.kubectl("patch", "workerpool", "orders", "--type=merge", f"--patch={pause}")
+    shop.until(lambda: shop.condition("ScalingActive")[1] == "Paused", "a paused pool")
+    shop.kubectl("delete", "deployment", "orders")
+    shop.until(lambda: shop.size() is not None, "the Deployment again")
+    assert shop.size() == 5
+    shop.kubectl("scale", "deployment/orders", "--replicas=0")
+    shop.until(lambda: shop.size() == 5, "five again")
+    shop.operator.end(signal.SIGKILL)
+    shop.kubectl("scale", "deployment/orders", "--replicas=0")
+    shop.operator.start()
+    shop.until(lambda: shop.size() == 5, "five again after a restart")
+    shop.operator.end(signal.SIGKILL)
+    shop.kubectl("delete", "deployment", "orders")
+    shop.operator.start()
+    shop.until(lambda: shop.size() is not None, "the Deployment again after a restart")
+    assert shop.size() == 5
+
+
 def test_a_deleted_pool_is_gone_at_once_and_forgotten(shop: Shop) -> None:
     settled(shop)
     assert 'pool="orders"' in (shop.operator.page("metrics") or "")

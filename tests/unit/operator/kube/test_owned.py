@@ -4,7 +4,7 @@ from typing import Any
 
 from workerpool_operator.desired.labels import labels
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
-from workerpool_operator.kube.owned import obstacle, owned, secret_version
+from workerpool_operator.kube.owned import obstacle, secret_version, sized_by_operator
 
 RECORD = PoolRecord(PoolKey("shop", "orders"), "uid-2", 1, deleting=False, pool=None, status=None)
 
@@ -24,12 +24,10 @@ def reason(live: dict[str, Any] | None) -> str | None:
 
 def test_nothing_is_in_the_way_of_a_new_object() -> None:
     assert reason(None) is None
-    assert not owned(None, RECORD)
 
 
 def test_the_pools_own_object() -> None:
     assert reason(child(owner("uid-2"))) is None
-    assert owned(child(owner("uid-2")), RECORD)
 
 
 def test_an_object_with_the_pools_labels_and_no_controller_is_taken_in() -> None:
@@ -51,3 +49,15 @@ def test_the_version_of_the_secret_is_read_from_the_template() -> None:
     assert secret_version({"spec": {"template": template}}) == "41"
     assert secret_version({"spec": {"template": {"metadata": {}}}}) is None
     assert secret_version(None) is None
+
+
+def test_a_size_is_the_operators_own_until_somebody_else_sets_one() -> None:
+    def deployment(manager: str, operation: str = "Apply") -> dict[str, Any]:
+        fields = {"manager": manager, "operation": operation, "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+        return {"metadata": {"managedFields": [fields]}, "spec": {"replicas": 3}}
+
+    assert sized_by_operator(deployment("workerpool-operator"))
+    assert not sized_by_operator(deployment("kubectl", "Update"))
+    assert not sized_by_operator(deployment("workerpool-operator", "Update"))
+    assert not sized_by_operator({"spec": {"replicas": 3}})
+    assert not sized_by_operator(None)
