@@ -22,6 +22,7 @@ Reports = Mapping[str, RunnerReport]
 K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY = 0.5
+LONGEST_RETRY = 30.0
 # Seconds between two readings that pushes for the same queue cause: a flood of jobs is no flood of queries.
 PUSH_GAP = 0.1
 # A pool whose turn comes within this share of the shortest interval is read along with those that are due.
@@ -212,4 +213,4 @@ class Line(Generic[K]):
         delay = FIRST_RETRY * 2.0 ** min(self._failures, 16)
         self._failures += 1
         intervals = [follower.watch.interval for follower in self._followers.values()]
-        self._retry = now + min([delay, *intervals])
+        self._retry = now + min([delay, LONGEST_RETRY, *intervals])

@@ -1,5 +1,7 @@
 """The hub in virtual time, when something is out of order."""
 
+import pytest
+
 from tests.support.hub_stage import Stage, play, watch
 from tests.support.virtual_time import until
 from workerpool_contract.backlog import Backlog, Unknown
@@ -37,3 +39,16 @@ def test_a_defect_in_whoever_is_told_does_not_end_the_readings() -> None:
     assert stage.books[0].times == [0, 0.5, 5, 10, 12]
     assert stage.when_told("a") == [5, 10]
     assert stage.when_told("b") == [0.5, 5, 10]
+
+
+def test_an_endpoint_that_is_back_is_noticed_long_before_an_interval_of_an_hour_is_over() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 3600))
+        await until(1)
+        stage.books[0].answers["a"] = Unknown("away")
+        await stage.hub.refresh("a")
+        await until(1800)
+        stage.books[0].answers["a"] = Backlog(3)
+        await until(1831)
+
+    assert play(scenario).when_told("a") == [0, 1, pytest.approx(1815, abs=15)]
