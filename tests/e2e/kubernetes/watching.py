@@ -1,62 +1,85 @@
 """What an object went through, as a watch told it: nothing is missed between two looks."""
 
+import json
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby, pairwise
 from threading import Thread
+from typing import Any, TypeVar
 
 from tests.e2e.kubernetes.pool import Pool
 from tests.support.patience import until
 
+T = TypeVar("T")
 
-@contextmanager
-def watched(pool: Pool, kind: str, path: str) -> Iterator[list[str]]:
-    """A growing list of what the JSONPath ``path`` was of the pool's object of this kind, now and at every change."""
-    with _watched(pool, (kind, pool.name), path) as found:
-        yield found
+Body = dict[str, Any]
 
-
-@contextmanager
-def watched_pods(pool: Pool) -> Iterator[list[str]]:
-    """Name and deletion cost of the pool's pods, which must be some, now and at every change of one."""
-    path = r"{.metadata.name} {.metadata.annotations.controller\.kubernetes\.io/pod-deletion-cost}"
-    with _watched(pool, ("pods", f"--selector=workerpool.dev/pool={pool.name}"), path) as found:
-        yield found
+DEPLOYMENT = "/apis/apps/v1/namespaces/{namespace}/deployments?fieldSelector=metadata.name={name}"
+PODS = "/api/v1/namespaces/{namespace}/pods?labelSelector=workerpool.dev/pool={name}"
+POOL = "/apis/workerpool.dev/v1/namespaces/{namespace}/workerpools?fieldSelector=metadata.name={name}"
 
 
 @contextmanager
-def _watched(pool: Pool, objects: tuple[str, str], path: str) -> Iterator[list[str]]:
+def watched(pool: Pool, objects: str, what: Callable[[Body], T]) -> Iterator[list[T]]:
+    """A growing list of ``what`` of some objects of the pool's namespace: one item each now, one at every change.
+
+    ``objects``: their kind's path in the API and which of them. There must be some.
+    """
     cluster = pool.cluster
     access = [str(cluster.kubectl_program), f"--kubeconfig={cluster.kubeconfig}", f"--context={cluster.context}"]
-    command = [*access, "get", *objects, pool.place, "--watch", f"--output=jsonpath={path}{{'\\n'}}"]
-    found: list[str] = []
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as process:
+    url = objects.format(namespace=pool.namespace, name=pool.name) + "&watch=true"
+    found: list[T] = []
+    with subprocess.Popen([*access, "get", f"--raw={url}"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         stream = process.stdout
-        reader = Thread(target=lambda: found.extend(line.rstrip("\n") for line in stream), daemon=True)
+        reader = Thread(target=lambda: found.extend(what(json.loads(line)["object"]) for line in stream), daemon=True)
         reader.start()
-        until(lambda: found, 30, f"the watch on {objects} says what there is")
+        until(lambda: found, 30, f"the watch on {url} says what there is")
         try:
             yield found
-            assert process.poll() is None, f"the watch on {objects} ended before the test"
+            assert process.poll() is None, f"the watch on {url} ended before the test"
         finally:
             process.kill()
             reader.join()
 
 
 @contextmanager
-def watched_size(pool: Pool) -> Iterator[list[str]]:
-    """The sizes that the pool's Deployment was told."""
-    with watched(pool, "deployment", "{.spec.replicas}") as found:
+def watched_pods(pool: Pool) -> Iterator[list[str]]:
+    """Name and deletion cost of the pool's pods, which must be some, now and at every change of one."""
+
+    def line(body: Body) -> str:
+        cost = body["metadata"].get("annotations", {}).get("controller.kubernetes.io/pod-deletion-cost", "")
+        return f"{body['metadata']['name']} {cost}"
+
+    with watched(pool, PODS, line) as found:
         yield found
 
 
-def steps(found: Sequence[str]) -> list[int]:
+@contextmanager
+def watched_size(pool: Pool) -> Iterator[list[int]]:
+    """The sizes that the pool's Deployment was told."""
+    with watched(pool, DEPLOYMENT, lambda body: int(body["spec"]["replicas"])) as found:
+        yield found
+
+
+@contextmanager
+def watched_condition(pool: Pool, kind: str) -> Iterator[list[str]]:
+    """A condition of the pool in one line each: "False BacklogUnknown: why"."""
+
+    def line(body: Body) -> str:
+        found = {it["type"]: it for it in body.get("status", {}).get("conditions", ())}.get(kind)
+        return f"{found['status']} {found['reason']}: {found.get('message', '')}" if found else ""
+
+    with watched(pool, POOL, line) as found:
+        yield found
+
+
+def steps(found: Sequence[int]) -> list[int]:
     """Sizes without repetitions: 0, 0, 4, 4, 2 become 0, 4, 2."""
-    return [int(size) for size, _ in groupby(found)]
+    return [size for size, _ in groupby(found)]
 
 
-def fell(found: Sequence[str]) -> list[tuple[int, int]]:
+def fell(found: Sequence[int]) -> list[tuple[int, int]]:
     """Every step downwards: from, to."""
     return [(old, new) for old, new in pairwise(steps(found)) if new < old]
