@@ -28,7 +28,8 @@ def watched(pool: Pool, objects: str, what: Callable[[Body], T]) -> Iterator[lis
     """
     cluster = pool.cluster
     access = [str(cluster.kubectl_program), f"--kubeconfig={cluster.kubeconfig}", f"--context={cluster.context}"]
-    url = objects.format(namespace=pool.namespace, name=pool.name) + "&watch=true"
+    # From what the API server's cache has: without a version the watch fails while that is behind.
+    url = objects.format(namespace=pool.namespace, name=pool.name) + "&watch=true&resourceVersion=0"
     found: list[T] = []
     with subprocess.Popen([*access, "get", f"--raw={url}"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
