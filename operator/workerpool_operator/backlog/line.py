@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 
 from workerpool_contract.backlog import Reading, RunnerReport, Unknown, by_replica
 from workerpool_operator.backlog.follower import Follower, answer
+from workerpool_operator.backlog.pushes import Pushes
 from workerpool_operator.backlog.reader import OpenReader, Signals
 from workerpool_operator.backlog.watch import Endpoint, Look, Watch
 
@@ -23,8 +24,6 @@ K = TypeVar("K", bound=Hashable)
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 30.0
-# Seconds between two readings that pushes for the same queue cause: a flood of jobs is no flood of queries.
-PUSH_GAP = 0.1
 # A pool whose turn comes within this share of the shortest interval is read along with those that are due.
 EARLY = 0.5
 
@@ -41,8 +40,7 @@ class Line(Generic[K]):
         self._notify = notify
         self._followers: dict[K, Follower] = {}
         self._by_queue: dict[str, set[K]] = {}
-        self._pushed: set[str] = set()
-        self._not_before: dict[str, float] = {}
+        self._pushes = Pushes()
         self._failures = 0
         self._retry = math.inf
         self._wake = asyncio.Event()
@@ -65,6 +63,8 @@ class Line(Generic[K]):
             self.leave(key)
             self._followers[key] = Follower(watch, now, seen)
             self._by_queue.setdefault(watch.queue, set()).add(key)
+        if not watch.asleep:
+            self._pushes.woke(watch.queue)
         self._wake.set()
 
     def leave(self, key: K) -> Look | None:
@@ -77,7 +77,7 @@ class Line(Generic[K]):
         keys.discard(key)
         if not keys:
             del self._by_queue[follower.watch.queue]
-            self._not_before.pop(follower.watch.queue, None)
+            self._pushes.forget(follower.watch.queue)
         return follower.look
 
     def look(self, key: K) -> Look | None:
@@ -108,10 +108,8 @@ class Line(Generic[K]):
         await self._reader.close()
 
     def _on_push(self, queue: str) -> None:
-        if queue in self._pushed:
-            return
-        if any(self._followers[key].watch.asleep for key in self._by_queue.get(queue, ())):
-            self._pushed.add(queue)
+        asleep = any(self._followers[key].watch.asleep for key in self._by_queue.get(queue, ()))
+        if asleep and self._pushes.add(queue):
             self._wake.set()
 
     def _on_loss(self) -> None:
@@ -133,7 +131,9 @@ class Line(Generic[K]):
         pause = self._next() - self._steady()
         if pause > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if math.isinf(pause) else pause)
+                # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes together with a wake-up.
+                async with asyncio.timeout(None if math.isinf(pause) else pause):
+                    await self._wake.wait()
         self._wake.clear()
         chosen = self._chosen(self._steady())
         if chosen:
@@ -144,14 +144,11 @@ class Line(Generic[K]):
         times = [follower.due for follower in self._followers.values()]
         if any(follower.waiting for follower in self._followers.values()):
             return -math.inf
-        times.extend(self._not_before.get(queue, -math.inf) for queue in self._pushed)
-        return min([*times, self._retry if self._followers else math.inf], default=math.inf)
+        return min([*times, self._pushes.next(), self._retry if self._followers else math.inf])
 
     def _chosen(self, now: float) -> dict[K, bool]:
         """Whom the reading that begins now is for, and whether they are to be told of it in any case."""
-        pushed = {queue for queue in self._pushed if self._not_before.get(queue, -math.inf) <= now}
-        self._pushed -= pushed
-        self._not_before.update(dict.fromkeys(pushed & self._by_queue.keys(), now + PUSH_GAP))
+        pushed = self._pushes.take(now)
         everyone = self._retry <= now
         due = [follower.watch.interval for follower in self._followers.values() if follower.due <= now]
         shortest = min(due, default=0.0)

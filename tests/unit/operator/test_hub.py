@@ -61,17 +61,24 @@ def test_a_storm_of_pushes_is_one_reading_under_way_and_one_after_it() -> None:
     assert play(scenario, takes=0.3).books[0].times == [0, 10, pytest.approx(10.3)]
 
 
-def test_a_pool_that_stays_asleep_is_not_read_faster_than_the_gap() -> None:
+def test_a_pool_that_stays_asleep_is_read_less_and_less_often() -> None:
     """A threshold that is not reached, or a pause: the jobs keep coming, the readings must not."""
 
     async def scenario(stage: Stage) -> None:
-        stage.hub.follow("a", watch("a", 60, asleep=True))
-        await until(10)
-        for step in range(1000):
-            stage.books[0].signals.pushed("a")
-            await until(10 + step / 1000)
+        async def jobs(first: int, last: int) -> None:
+            for step in range(first * 100, last * 100):
+                await until(step / 100)
+                stage.books[0].signals.pushed("a")
 
-    assert len(play(scenario).books[0].times) <= 12
+        stage.hub.follow("a", watch("a", 3600, asleep=True))
+        await jobs(10, 27)
+        await jobs(50, 51)
+        stage.hub.follow("a", watch("a", 3600))
+        stage.hub.follow("a", watch("a", 3600, asleep=True))
+
+    jobs_kept_coming = [10, 10.1, 10.3, 10.7, 11.5, 13.1, 16.3, 21.3, 26.3]
+    after_a_quiet_time = [31.3, 50, 50.1, 50.3, 50.7]
+    assert play(scenario).books[0].times == pytest.approx([0, *jobs_kept_coming, *after_a_quiet_time, 50.99], abs=0.02)
 
 
 def test_falling_asleep_reads_once_more_for_a_push_that_was_ignored() -> None:

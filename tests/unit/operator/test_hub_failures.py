@@ -52,3 +52,12 @@ def test_an_endpoint_that_is_back_is_noticed_long_before_an_interval_of_an_hour_
         await until(1831)
 
     assert play(scenario).when_told("a") == [0, 1, pytest.approx(1815, abs=15)]
+
+
+def test_an_end_that_comes_together_with_a_push_is_not_lost() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 3600, asleep=True))
+        await until(1)
+        stage.books[0].signals.pushed("a")
+
+    assert play(scenario).books[0].closed == 1
