@@ -94,7 +94,9 @@ class WorkQueue(Generic[K]):
                 self.add(key)
             pause = min([due - now for due in self._later.values()] + [BEAT])
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._sooner.wait(), pause)
+                # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes together with the event.
+                async with asyncio.timeout(pause):
+                    await self._sooner.wait()
 
     async def _work(self, handler: Handler[K]) -> None:
         while True:

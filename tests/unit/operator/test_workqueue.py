@@ -221,6 +221,18 @@ async def test_closing_lets_runs_in_progress_finish_and_starts_no_more(queue: Wo
     assert handler.active == 0
 
 
+async def test_a_cancellation_that_comes_together_with_a_key_is_not_lost(queue: WorkQueue[str]) -> None:
+    handler = Handler()
+    task = asyncio.create_task(queue.run(handler, 1))
+    queue.add("sign that it runs")
+    await handler.called(1)
+    queue.add_after("a", 10)
+    task.cancel()
+    ended, _ = await asyncio.wait({task}, timeout=10)
+    queue.close()
+    assert ended == {task}
+
+
 async def test_a_run_that_hangs_shows(queue: WorkQueue[str], clock: Clock) -> None:
     handler = Handler()
     handler.gate.clear()
