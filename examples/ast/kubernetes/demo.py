@@ -33,7 +33,7 @@ It all keeps running until you press Ctrl-C. In another terminal:
   make cluster-shell
   export WORKERPOOL_URL=$(kubectl -n demo get secret ast-queue -o jsonpath={.data.url} | base64 -d)
   kubectl -n demo get wp --watch &
-  .venv/bin/workerpool enqueue python-files '{"path": "/usr/lib/python3.11/ast.py", "module": "ast"}'"""
+  .venv/bin/workerpool enqueue python-files '{"path": "/app/examples/ast/workers.py", "module": "workers"}'"""
 
 
 def main() -> int:

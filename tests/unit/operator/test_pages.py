@@ -20,7 +20,7 @@ OPERATOR = ROOT / "operator" / "workerpool_operator"
 DOCS = ROOT / "docs"
 CODE = re.compile(r"`([^`]+)`")
 WORD = re.compile(r"[A-Z][a-z]+[A-Za-z]*")
-FROM_THE_CLUSTER = {"FailedCreate", "Invalid", "Forbidden"}
+FROM_THE_CLUSTER = {"BadRequest", "FailedCreate", "FailedDelete", "Forbidden", "Invalid"}
 """Words that the API server and the Deployment controller give, and that the operator passes on."""
 MAKERS = {"_Finding", "Trouble", "Condition"}
 
