@@ -134,8 +134,8 @@ def _obstacles(status: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _obstacle(container: Mapping[str, Any]) -> tuple[str, str]:
     """What keeps one container from working, empty when nothing does.
 
-    One that failed counts as failing until it is ready, also while it runs again: a crash loop is one trouble, not
-    a new one at each turn.
+    One that failed more than once counts as failing until it is ready, also while it runs again: a crash loop is one
+    trouble, not a new one at each turn.
     """
     state = container.get("state", {})
     waiting = state.get("waiting") or {}
@@ -143,7 +143,8 @@ def _obstacle(container: Mapping[str, Any]) -> tuple[str, str]:
     reason = waiting.get("reason", "")
     if reason and reason not in _BEGINNING:
         return reason, _ended(ended) if ended else waiting.get("message") or reason
-    if not reason and not container.get("ready") and ended.get("exitCode"):
+    ends = container.get("restartCount", 0) + ("terminated" in state)
+    if not reason and not container.get("ready") and ended.get("exitCode") and ends > 1:
         return "CrashLoopBackOff", _ended(ended)
     return "", ""
 

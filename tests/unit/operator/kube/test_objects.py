@@ -111,25 +111,31 @@ def test_a_crash_is_told_by_how_it_ended_not_by_what_it_said() -> None:
     assert record.message == "container runner: ended with code 3 (Error)"
 
 
-def container(state: dict[str, Any], code: int, *, ready: bool = False, now: bool = False) -> dict[str, Any]:
-    """A pod whose container ended with ``code``: just now, or before ``state``."""
+def container(state: dict[str, Any] | None, code: int, *, ready: bool = False, ends: int = 2) -> dict[str, Any]:
+    """A pod whose container ended so many times, with ``code``: just now, or before ``state``."""
     ended = {"terminated": {"exitCode": code, "reason": "Error"}}
-    states = {"state": ended} if now else {"state": state, "lastState": ended}
-    return {"phase": "Running", "containerStatuses": [{"name": "runner", "ready": ready, **states}]}
+    states = {"state": ended} if state is None else {"state": state, "lastState": ended}
+    status = {"name": "runner", "ready": ready, "restartCount": ends - (state is None), **states}
+    return {"phase": "Running", "containerStatuses": [status]}
 
 
 def test_a_crash_loop_is_one_trouble_at_every_turn_of_it() -> None:
-    crashed = pod(container({}, 3, now=True))
+    crashed = pod(container(None, 3))
     resting = pod(container({"waiting": {"reason": "CrashLoopBackOff"}}, 3))
     running = pod(container({"running": {}}, 3))
     assert crashed == resting == running
     assert running.waiting == "CrashLoopBackOff"
 
 
+def test_a_container_that_failed_once_is_given_a_second_chance() -> None:
+    assert pod(container(None, 137, ends=1)).waiting == ""
+    assert pod(container({"running": {}}, 137, ends=1)).waiting == ""
+
+
 def test_a_container_that_works_again_or_ended_in_good_order_is_no_trouble() -> None:
     assert pod(container({"running": {}}, 3, ready=True)).waiting == ""
     assert pod(container({"running": {}}, 0)).waiting == ""
-    assert pod(container({}, 0, now=True)).waiting == ""
+    assert pod(container(None, 0)).waiting == ""
 
 
 def test_a_container_before_the_runner_is_looked_at_too() -> None:
