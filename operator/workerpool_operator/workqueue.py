@@ -120,6 +120,9 @@ class WorkQueue(Generic[K]):
         except Exception as error:  # noqa: BLE001 - one bad key must never stop the others
             failures = self._failures[key] = self._failures.get(key, 0) + 1
             delay = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(failures - 1, 16))
+            if key in self._again:  # what is new may be the cure, but also what this run did
+                self._again.discard(key)
+                delay = FIRST_DELAY
             self._on_error(key, error, delay)
             self.add_after(key, delay)
             return

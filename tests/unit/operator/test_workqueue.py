@@ -206,6 +206,28 @@ async def test_something_new_is_looked_at_without_waiting_for_the_delay(queue: W
         await handler.called(2)
 
 
+async def test_something_new_during_a_run_that_fails_waits_for_the_first_delay(
+    queue: WorkQueue[str], clock: Clock, errors: list[tuple[str, float]]
+) -> None:
+    """Or a run that fails after a write, which comes back as news, is repeated without a pause."""
+    handler = Handler()
+    handler.failing = True
+    async with running(queue, handler, workers=1):
+        queue.add("a")
+        await handler.called(1)
+        handler.gate.clear()
+        queue.add("a")
+        await handler.called(2)
+        queue.add("a")
+        handler.gate.set()
+        queue.add("b")
+        await handler.called(3)
+        assert handler.calls == ["a", "a", "b"]
+        assert errors == [("a", FIRST_DELAY), ("a", FIRST_DELAY), ("b", FIRST_DELAY)]
+        await advance(queue, clock, FIRST_DELAY)
+        await eventually(lambda: _async(handler.calls.count("a") == 3), "another run for what was new")
+
+
 async def test_closing_lets_runs_in_progress_finish_and_starts_no_more(queue: WorkQueue[str]) -> None:
     handler = Handler()
     handler.gate.clear()
