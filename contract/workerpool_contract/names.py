@@ -16,6 +16,7 @@ STATUS_MANAGER: Final = "workerpool-operator-status"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_POOL: Final = f"{API_GROUP}/pool"
 ANNOTATION_SECRET_VERSION: Final = f"{API_GROUP}/secret-version"
+ANNOTATION_SECRET_SEEN: Final = f"{API_GROUP}/secret-seen"
 ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 CONTAINER: Final = "runner"
 

@@ -69,7 +69,7 @@ class Service:
         self._hub: Hub[PoolKey] = Hub(open_postgres, steady=clocks.steady, notify=add)
         self._secrets = Secrets(api, add)
         self._relist = Relist(api, self._world, settings.namespaces, add)
-        knowledge = Knowledge(self._hub.look, self._hub.refresh, self._secrets.version, settings.runner_image)
+        knowledge = Knowledge(self._hub.look, self._hub.refresh, self._secrets.sightings, settings.runner_image)
         recorder = Recorder(api, place.identity, steady=clocks.steady, wall=self._wall)
         self._controller = Controller(
             world=self._world,

@@ -45,7 +45,7 @@ async def controller(kube: Client, world: World) -> AsyncIterator[Controller]:
     """A controller that nobody wakes."""
     hub: Hub[PoolKey] = Hub(open_postgres, steady=time.monotonic, notify=lambda _: None)
     secrets = Secrets(kube, lambda _: None)
-    knowledge = Knowledge(hub.look, hub.refresh, secrets.version)
+    knowledge = Knowledge(hub.look, hub.refresh, secrets.sightings)
     recorder = Recorder(kube, "test", steady=time.monotonic, wall=lambda: datetime.now(UTC))
     platform = KubernetesPlatform(kube, world, knowledge, recorder)
     clocks = Clocks(time.monotonic, time.time)

@@ -28,7 +28,7 @@ def children(pool: WorkerPool, replicas: int, surroundings: Surroundings) -> Chi
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
-            "metadata": _metadata(pool, surroundings),
+            "metadata": {**_metadata(pool, surroundings), **_seen(surroundings)},
             "spec": deployment(pool, replicas, surroundings),
         },
         {
@@ -38,6 +38,13 @@ def children(pool: WorkerPool, replicas: int, surroundings: Surroundings) -> Chi
             "spec": budget(pool.metadata.name),
         },
     )
+
+
+def _seen(surroundings: Surroundings) -> dict[str, Any]:
+    """What the next life of the operator compares the Secret with. Not on the pods: a new one must roll nobody."""
+    if surroundings.secret_seen is None:
+        return {}
+    return {"annotations": {names.ANNOTATION_SECRET_SEEN: surroundings.secret_seen}}
 
 
 def _metadata(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]:

@@ -26,12 +26,14 @@ class Surroundings:
 
     ``uid``: of the WorkerPool object, for the owner reference. ``default_image``: runs pools that name no image.
     ``secret_version``: resourceVersion of the Secret when the queue's URL in it last changed; None while unknown.
+    ``secret_seen``: the newest resourceVersion at which the value was still that one.
     ``image_pull_policy``, ``image_pull_secrets``: unset, Kubernetes decides. ``base``: what a spec has no word for.
     """
 
     uid: str
     default_image: str | None = None
     secret_version: str | None = None
+    secret_seen: str | None = None
     image_pull_policy: str | None = None
     image_pull_secrets: tuple[str, ...] = ()
     base: RunnerSettings = IN_A_POD

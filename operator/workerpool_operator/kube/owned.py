@@ -1,13 +1,20 @@
 """Whether an object with the name of a pool's child is that pool's child. Pure."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from workerpool_contract import names
 from workerpool_operator.desired.labels import controller_uid, ours
 from workerpool_operator.desired.ownership import owned
 from workerpool_operator.kube.objects import PoolRecord
 from workerpool_operator.platform import Trouble
+
+
+class Sightings(NamedTuple):
+    """The resourceVersions of a Secret between which one of its values is known to have stayed the same."""
+
+    since: str
+    seen: str
 
 
 def obstacle(live: Mapping[str, Any] | None, kind: str, record: PoolRecord) -> Trouble | None:
@@ -34,12 +41,24 @@ def sized_by_operator(deployment: Mapping[str, Any] | None) -> bool:
     return deployment is not None and "f:replicas" in owned(deployment, names.MANAGER).get("f:spec", {})
 
 
-def secret_version(deployment: Mapping[str, Any] | None) -> str | None:
-    """The version of the Secret that the runners of a Deployment were started with, None when it says nothing."""
-    template = (deployment or {}).get("spec", {}).get("template", {})
-    annotations = template.get("metadata", {}).get("annotations") or {}
-    found: str | None = annotations.get(names.ANNOTATION_SECRET_VERSION)
-    return found
+def secret_versions(deployment: Mapping[str, Any] | None, found: Sightings | None) -> tuple[str | None, str | None]:
+    """For the runners, the version of their Secret; for the Deployment, up to which version that is known to hold.
+
+    ``deployment``: as it was left. ``found``: what is known of the Secret now. None of either where nothing is known.
+    """
+    body = deployment or {}
+    version = _annotation(body.get("spec", {}).get("template", {}), names.ANNOTATION_SECRET_VERSION)
+    seen = _annotation(body, names.ANNOTATION_SECRET_SEEN)
+    # While the Secret can't be read the runners keep the version that they have: not knowing rolls nobody.
+    if found is None:
+        return version, seen
+    known = seen is not None and seen.isdecimal() and int(found.since) <= int(seen) <= int(found.seen)
+    return (version if version and known else found.since), found.seen
+
+
+def _annotation(body: Mapping[str, Any], name: str) -> str | None:
+    value: str | None = (body.get("metadata", {}).get("annotations") or {}).get(name)
+    return value
 
 
 def _of_earlier(live: Mapping[str, Any], pool: str) -> bool:

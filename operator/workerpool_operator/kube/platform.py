@@ -30,7 +30,7 @@ from workerpool_operator.kube.api import (
 )
 from workerpool_operator.kube.events import Recorder
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
-from workerpool_operator.kube.owned import obstacle, secret_version, sized_by_operator
+from workerpool_operator.kube.owned import Sightings, obstacle, secret_versions, sized_by_operator
 from workerpool_operator.kube.shrink import Shrinking, Sizes
 from workerpool_operator.kube.views import size_of, trouble_of, views_of
 from workerpool_operator.kube.world import World
@@ -44,13 +44,13 @@ logger = logging.getLogger(__name__)
 class Knowledge:
     """Where the platform learns what is not in the cluster's objects.
 
-    ``look``: the last reading of a pool's queue. ``refresh``: a reading that begins now. ``secret_version``: the
-    resourceVersion at which a pool's URL last changed, None while unknown. ``default_image``: for pools that name none.
+    ``look``: the last reading of a pool's queue. ``refresh``: a reading that begins now. ``secret``: since
+    when a pool's URL is what it is, None while unknown. ``default_image``: for pools that name none.
     """
 
     look: Callable[[PoolKey], Look | None]
     refresh: Callable[[PoolKey], Awaitable[Look | None]]
-    secret_version: Callable[[PoolKey], str | None]
+    secret: Callable[[PoolKey], Sightings | None]
     default_image: str | None = None
 
 
@@ -144,9 +144,14 @@ class KubernetesPlatform:
         return pool.status.desired_replicas
 
     def _children(self, pool: WorkerPool, record: PoolRecord, replicas: int, deployment: Body | None) -> Children:
-        # While the Secret can't be read the runners keep the version that they have: not knowing rolls nobody.
-        version = self._knowledge.secret_version(record.key) or secret_version(deployment)
-        surroundings = Surroundings(uid=record.uid, default_image=self._knowledge.default_image, secret_version=version)
+        last = self._applied.get((DEPLOYMENTS, record.key), deployment)
+        version, seen = secret_versions(last, self._knowledge.secret(record.key))
+        surroundings = Surroundings(
+            uid=record.uid,
+            default_image=self._knowledge.default_image,
+            secret_version=version,
+            secret_seen=seen,
+        )
         try:
             return children(pool, replicas, surroundings)
         except Unbuildable as error:

@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from workerpool_contract.backlog import Unknown
 from workerpool_contract.spec import SecretKeyRef
 from workerpool_operator.backlog.watch import secret_forbidden, secret_key_missing, secret_missing, secret_unnamed
-from workerpool_operator.kube.api import SECRETS, ApiError, Forbidden, KubeApi, NotFound
+from workerpool_operator.kube.api import SECRETS, ApiError, Body, Forbidden, KubeApi, NotFound
 from workerpool_operator.kube.objects import PoolKey
+from workerpool_operator.kube.owned import Sightings
 
 logger = logging.getLogger(__name__)
 
 INTERVAL = 5.0
-# Reads per second over all Secrets: beyond, the interval grows instead.
+# Reads per second over all Secrets, and how many at a time: beyond, the interval grows instead.
 MOST_READS = 50.0
+AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,18 @@ class _Gone:
 
 @dataclass(slots=True)
 class _Secret:
-    """One Secret: who uses which of its keys, and what was read of it last."""
+    """One Secret: who uses which of its keys, and what was read of it last.
+
+    ``known``: the last value of each key, also of one that is missing now. ``seen``: the newest version that was read.
+    """
 
     users: dict[PoolKey, SecretKeyRef] = field(default_factory=dict)
     urls: dict[str, SecretUrl] = field(default_factory=dict, repr=False)
+    known: dict[str, SecretUrl] = field(default_factory=dict, repr=False)
+    seen: str = ""
     gone: _Gone | None = None
     read: frozenset[str] = frozenset()
+    busy: bool = False
 
     @property
     def keys(self) -> frozenset[str]:
@@ -59,9 +67,16 @@ class _Secret:
             return self.gone.words(reference)
         return self.urls.get(reference.key) or secret_key_missing(reference)
 
+    def take(self, body: Body, keys: frozenset[str]) -> None:
+        """Keeps what was read."""
+        self.gone, self.seen = None, body["metadata"]["resourceVersion"]
+        data = {key: value for key, value in (body.get("data") or {}).items() if key in keys}
+        self.urls = _urls(data, self.seen, self.known)
+        self.known = {key: url for key, url in {**self.known, **self.urls}.items() if key in keys}
+
 
 class Secrets:
-    """The URLs of all pools. ``changed``: told a pool whose answer is another one now."""
+    """The URLs of all pools. ``changed``: told a pool whose Secret changed."""
 
     def __init__(self, api: KubeApi, changed: Callable[[PoolKey], None]) -> None:
         """Reads nothing yet."""
@@ -88,14 +103,14 @@ class Secrets:
             await self._read(where, secret)
         return secret.answer(reference)
 
-    def version(self, pool: PoolKey) -> str | None:
-        """The resourceVersion at which the pool's URL last changed, None while that is unknown."""
+    def sightings(self, pool: PoolKey) -> Sightings | None:
+        """Between which versions of its Secret the pool's URL is known to be the same, None while it is unknown."""
         where = self._used.get(pool)
         if where is None:
             return None
         secret = self._secrets[where]
         found = secret.answer(secret.users[pool])
-        return None if isinstance(found, Unknown) else found.version
+        return None if isinstance(found, Unknown) else Sightings(found.version, secret.seen)
 
     def forget(self, pool: PoolKey) -> None:
         """Reads for ``pool`` no longer; a Secret that nobody uses is dropped from memory."""
@@ -108,17 +123,28 @@ class Secrets:
 
     async def poll(self) -> None:
         """Reads every used Secret again and again, spread over the interval."""
-        while True:
-            round_ = list(self._secrets.items())
-            if not round_:
-                await asyncio.sleep(INTERVAL)
-            for where, secret in round_:
-                await asyncio.sleep(max(1 / MOST_READS, INTERVAL / len(round_)))
-                if self._secrets.get(where) is secret:
-                    await self._again(where, secret)
+        limit = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                round_ = list(self._secrets.items())
+                if not round_:
+                    await asyncio.sleep(INTERVAL)
+                for where, secret in round_:
+                    await asyncio.sleep(max(1 / MOST_READS, INTERVAL / len(round_)))
+                    if self._secrets.get(where) is secret and not secret.busy:
+                        await limit.acquire()
+                        secret.busy = True
+                        group.create_task(self._turn(where, secret, limit))
+
+    async def _turn(self, where: tuple[str, str], secret: _Secret, limit: asyncio.Semaphore) -> None:
+        try:
+            await self._again(where, secret)
+        finally:
+            secret.busy = False
+            limit.release()
 
     async def _again(self, where: tuple[str, str], secret: _Secret) -> None:
-        before = {pool: secret.answer(reference) for pool, reference in secret.users.items()}
+        before, seen = {pool: secret.answer(reference) for pool, reference in secret.users.items()}, secret.seen
         try:
             await self._read(where, secret)
         except ApiError as error:
@@ -126,7 +152,7 @@ class Secrets:
             logger.debug("Could not read Secret %s/%s: %s", *where, error)
             return
         for pool, answer in before.items():
-            if pool in secret.users and secret.answer(secret.users[pool]) != answer:
+            if pool in secret.users and (secret.seen != seen or secret.answer(secret.users[pool]) != answer):
                 self._changed(pool)
 
     async def _read(self, where: tuple[str, str], secret: _Secret) -> None:
@@ -134,13 +160,11 @@ class Secrets:
         try:
             body = await self._api.get(SECRETS, *where)
         except NotFound:
-            secret.gone, secret.urls = _Gone(secret_missing), {}
+            secret.gone = _Gone(secret_missing)
         except Forbidden:
-            secret.gone, secret.urls = _Gone(secret_forbidden), {}
+            secret.gone = _Gone(secret_forbidden)
         else:
-            secret.gone = None
-            data = {key: value for key, value in (body.get("data") or {}).items() if key in keys}
-            secret.urls = _urls(data, body["metadata"]["resourceVersion"], secret.urls)
+            secret.take(body, keys)
         secret.read = keys
 
 

@@ -1,5 +1,6 @@
 """Where the URL of a queue comes from, and what happens when it is not there, changes, or leads nowhere."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.postgres import Server, throw_away
 pytestmark = pytest.mark.kubernetes
 
 ANNOTATION = "workerpool.dev/secret-version"
+SEEN = "workerpool.dev/secret-seen"
 
 
 @pytest.fixture
@@ -52,6 +54,30 @@ def test_a_new_url_is_used_and_rolls_the_runners(shop: Shop, postgres_server: Se
     shop.until(lambda: version(shop) != before, "another version of the Secret")
     shop.until(lambda: "SecretRotated" in shop.reasons(), "an event")
     assert postgres_server.url(other) not in shop.operator.log()
+
+
+def test_only_another_value_rolls_the_runners(shop: Shop) -> None:
+    def seen() -> tuple[str | None, str | None]:
+        """What the Deployment says of the Secret, and the Secret of itself."""
+        metadata, secret = (shop.get("deployment") or {})["metadata"], shop.get("secret", "queue-db") or {}
+        return metadata.get("annotations", {}).get(SEEN), secret["metadata"]["resourceVersion"]
+
+    shop.secret()
+    shop.pool()
+    shop.until(lambda: version(shop) is not None, "a Deployment that knows its Secret")
+    before = version(shop)
+    shop.kubectl("label", "secret", "queue-db", "touched=yes")
+    shop.until(lambda: len(set(seen())) == 1, "the Secret's new version")
+    assert version(shop) == before
+    shop.operator.end(signal.SIGKILL)
+    shop.operator.start()
+    shop.kubectl("delete", "secret", "queue-db")
+    shop.until(lambda: shop.condition("ScalingActive")[1] == "BacklogUnknown", "an unknown backlog")
+    assert version(shop) == before
+    shop.secret()
+    shop.until(lambda: shop.condition("ScalingActive")[0] == "True", "a known backlog again")
+    shop.until(lambda: len(set(seen())) == 1, "the version of the new Secret")
+    assert version(shop) == before
 
 
 def test_an_unreachable_database_holds_the_pool(shop: Shop, fragile: Server) -> None:

@@ -173,3 +173,10 @@ def test_marks_of_a_pool() -> None:
     assert controller_uid({"metadata": {"ownerReferences": [{"uid": "x"}]}}) is None
     assert selector_text("orders") == "workerpool.dev/pool=orders"
     assert all(len(value) <= 63 for value in labels("a" * 52).values())
+
+
+def test_how_far_the_secret_is_known_is_written_where_it_rolls_nobody() -> None:
+    first, second = (children(pool(), 1, replace(AROUND, secret_version="8", secret_seen=seen)) for seen in ("8", "9"))
+    assert second.deployment["metadata"]["annotations"] == {"workerpool.dev/secret-seen": "9"}
+    assert first.deployment["spec"] == second.deployment["spec"]
+    assert first.disruption_budget == second.disruption_budget

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from workerpool_operator.desired.labels import labels
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
-from workerpool_operator.kube.owned import obstacle, secret_version, sized_by_operator
+from workerpool_operator.kube.owned import Sightings, obstacle, secret_versions, sized_by_operator
 
 RECORD = PoolRecord(PoolKey("shop", "orders"), "uid-2", 1, deleting=False, pool=None, status=None)
 
@@ -44,11 +46,37 @@ def test_a_child_of_an_earlier_pool_of_that_name_will_go() -> None:
     assert reason(child(owner("uid-1"), labels=labels("orders"))) == "EarlierPoolDeleting"
 
 
-def test_the_version_of_the_secret_is_read_from_the_template() -> None:
-    template = {"metadata": {"annotations": {"workerpool.dev/secret-version": "41"}}}
-    assert secret_version({"spec": {"template": template}}) == "41"
-    assert secret_version({"spec": {"template": {"metadata": {}}}}) is None
-    assert secret_version(None) is None
+def left(version: str | None, seen: str | None) -> dict[str, Any]:
+    """A Deployment with its annotations."""
+    marks = {} if version is None else {"annotations": {"workerpool.dev/secret-version": version}}
+    head = {} if seen is None else {"annotations": {"workerpool.dev/secret-seen": seen}}
+    return {"metadata": head, "spec": {"template": {"metadata": marks}}}
+
+
+@pytest.mark.parametrize(
+    ("deployment", "found", "version"),
+    [
+        pytest.param(None, ("10", "10"), "10", id="first"),
+        pytest.param(left("7", "10"), ("10", "10"), "7", id="after a restart"),
+        pytest.param(left("7", "9"), ("10", "10"), "10", id="changed while nobody looked"),
+        pytest.param(left("7", "10"), ("10", "12"), "7", id="a label, seen by this life"),
+        pytest.param(left("7", "9"), ("10", "100"), "10", id="numbers, not texts"),
+        pytest.param(left("7", "12"), ("13", "13"), "13", id="another value"),
+        pytest.param(left("7", "14"), ("10", "13"), "10", id="of another Secret"),
+        pytest.param(left("7", None), ("10", "10"), "10", id="without a mark"),
+        pytest.param(left("7", "x"), ("10", "10"), "10", id="with a mark by hand"),
+        pytest.param(left(None, "10"), ("10", "10"), "10", id="without a version"),
+    ],
+)
+def test_runners_roll_only_when_the_value_may_have_changed(
+    deployment: dict[str, Any] | None, found: tuple[str, str], version: str
+) -> None:
+    assert secret_versions(deployment, Sightings(*found)) == (version, found[1])
+
+
+def test_not_knowing_rolls_nobody() -> None:
+    assert secret_versions(left("7", "10"), None) == ("7", "10")
+    assert secret_versions(None, None) == (None, None)
 
 
 def test_a_size_is_the_operators_own_until_somebody_else_sets_one() -> None:
