@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from workerpool_contract.backlog import Reading
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import WorkerPoolStatus
-from workerpool_operator.decision import Decision
+from workerpool_operator import windows
+from workerpool_operator.decision import Clamp, ClampKind, Decision
 from workerpool_operator.happenings import happenings
 from workerpool_operator.observe import Rates, observation_of
 from workerpool_operator.platform import Platform, PoolState, Refused
@@ -59,7 +60,9 @@ async def reconcile(pool: WorkerPool, sight: Sight, platform: Platform, now: flo
         state = replace(state, trouble=refusal.trouble)
         decision = _not_carried_out(decision, before)
     elif decision.replicas != state.wanted:
-        state = await platform.observe(pool)
+        current, state = state.wanted, await platform.observe(pool)
+        if state.size is not None and state.size != decision.replicas:
+            decision = _carried_out_in_part(pool, decision, before, state.size, state.size - current, now)
     status = status_of(pool, state, sight.reading, decision, datetime.fromtimestamp(int(now), UTC))
     kept = before
     if pool.status is None or worth_writing(before, status):
@@ -81,3 +84,20 @@ def _not_carried_out(decision: Decision, before: WorkerPoolStatus) -> Decision:
     """The decision without the change that did not happen: rate limits look back on real changes."""
     history = decision.history.model_copy(update={"changes": before.history.changes})
     return replace(decision, history=history)
+
+
+def _carried_out_in_part(
+    pool: WorkerPool, decision: Decision, before: WorkerPoolStatus, size: int, change: int, now: float
+) -> Decision:
+    """The decision with the ``size`` that the platform came to, because more runners turned out to be busy."""
+    kept = decision.history.model_copy(update={"changes": before.history.changes})
+    history = windows.record_change(kept, change, pool.spec.scaling, int(now * windows.MILLIS))
+    words = f"{size} kept, for running jobs"
+    clamp = Clamp(ClampKind.BUSY, decision.replicas, size, words)
+    return replace(
+        decision,
+        replicas=size,
+        reason=f"{decision.reason}; then {size}: {words}",
+        clamps=(*decision.clamps, clamp),
+        history=history,
+    )

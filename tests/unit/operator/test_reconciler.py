@@ -24,6 +24,7 @@ class Cluster:
 
     size: int = 0
     refusal: Refused | None = None
+    least: int = 0
     trouble: Trouble | None = None
     reports: list[tuple[WorkerPoolStatus, tuple[Happening, ...]]] = field(default_factory=list)
 
@@ -34,10 +35,10 @@ class Cluster:
         return PoolState(tuple(views), self.size, self.trouble)
 
     async def scale(self, _: WorkerPool, replicas: int) -> None:
-        """Sets the size, or refuses."""
+        """Sets the size, but never below what is busy in secret, or refuses."""
         if self.refusal:
             raise self.refusal
-        self.size = replicas
+        self.size = max(replicas, self.least)
 
     async def report(self, _: WorkerPool, status: WorkerPoolStatus, happenings: Sequence[Happening]) -> None:
         """Writes down what it is given."""
@@ -105,6 +106,19 @@ async def test_a_refusal_stalls_until_it_is_lifted() -> None:
     healed = await play(cluster, stalled.resource, Backlog(35))
     assert conditions(healed.status)["Stalled"] == ("False", "Progressing")
     assert (cluster.size, cluster.told) == (4, ["NameTaken", "Recovered"])
+
+
+async def test_what_the_platform_took_away_is_what_is_told_and_counted() -> None:
+    """It reads the queue once more before it takes anything away, and finds jobs that the decision did not know of."""
+    policies = [{"type": "Replicas", "value": 4, "periodSeconds": 60}]
+    cluster = Cluster(size=9, least=7)
+    given_pool = pool(scaleDown={"stabilizationSeconds": 0, "policies": policies})
+    step = await play(cluster, given_pool, Backlog(0))
+    assert (cluster.size, step.status.desired_replicas) == (7, 7)
+    assert [change.delta for change in step.status.history.changes] == [-2]
+    assert step.status.reason.endswith("then 7: 7 kept, for running jobs")
+    kept = await play(Cluster(size=9, least=9), given_pool, Backlog(0))
+    assert (kept.status.desired_replicas, kept.status.history.changes) == (9, ())
 
 
 async def test_one_failed_reading_counts_once() -> None:
