@@ -56,7 +56,7 @@ class RunnerSettings:
     max_crashes: int = 3
     max_payload: int = 1_048_576
     postgres_mode: str = PostgresMode.DIRECT.value
-    probe_host: str = "0.0.0.0"  # noqa: S104 - the kubelet probes the pod's own address
+    probe_host: str = ""  # every address: the kubelet probes the pod's own, of either family
     probe_port: int = names.PROBE_PORT
     log_format: str = "text"
     log_level: str = "info"

@@ -24,7 +24,7 @@ class OperatorSettings:
 
     namespaces: tuple[str, ...] = ()
     runner_image: str | None = None
-    host: str = "0.0.0.0"  # noqa: S104 - probes and scrapes come to the pod's own address
+    host: str = ""  # every address: probes and scrapes come to the pod's own, of either family
     port: int = 8080
     log_level: str = "info"
     log_format: str = "json"

@@ -25,7 +25,10 @@ _PATHS: Final = (PATH_LIVE, PATH_READY, PATH_HEALTH, PATH_METRICS)
 
 
 class ProbeServer:
-    """An HTTP server around ``probes``. Port 0 takes any free port; `port` tells which one it became."""
+    """An HTTP server around ``probes``. Port 0 takes any free port; `port` tells which one it became.
+
+    An empty ``host`` is every address of the machine, IPv4 and IPv6.
+    """
 
     def __init__(self, probes: Probes, host: str, port: int) -> None:
         self._probes = probes
@@ -36,12 +39,13 @@ class ProbeServer:
 
     def start(self) -> int:
         """Listens and returns the port. Raises ConfigError when host and port can't be had."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        host = self._host or ("::" if socket.has_dualstack_ipv6() else "")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         server = type("_Server", (_Server,), {"address_family": family})
         try:
-            self._server = server((self._host, self._wanted), _handler(self._probes))
+            self._server = server((host, self._wanted), _handler(self._probes))
         except OSError as error:
-            raise _cannot_listen(self._host, self._wanted, error) from error
+            raise _cannot_listen(self._host or "every address", self._wanted, error) from error
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="workerpool-probes", daemon=True)
         self._thread.start()
         return self.port
@@ -66,6 +70,8 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False
 
     def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:  # whatever the machine's default: "::" is IPv4 too
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         # The base class asks the DNS for the host's full name here, which takes seconds where there is none.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
