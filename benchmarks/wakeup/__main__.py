@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ def main() -> None:
         found = {
             "about": {"date": f"{now:%Y-%m-%d %H:%M} UTC", **machine()},
             "wakeups": [dataclasses.asdict(one) for one in measure.wakeups(place, arguments.wakeups)],
+            "load": os.getloadavg(),
             "starts": [dataclasses.asdict(one) for one in measure.starts(place, arguments.starts)],
         }
     path: Path = arguments.results / f"{now:%Y-%m-%dT%H%M%S}.json"

@@ -26,9 +26,9 @@ def section(path: Path) -> str:
     found = json.loads(path.read_text(encoding="utf-8"))
     about = found["about"]
     computer = f"{about['processor']}, {about['cores']} cores, {about['memory_gib']} GiB, {about['system']}"
-    facts = (
-        f"Measured {about['date']} on {computer}; WorkerPool at commit {about['commit']}; raw figures: {_shown(path)}."
-    )
+    load = f", at a load average of {found['load'][1]:.1f}" if "load" in found else ""
+    origin = f"WorkerPool: commit {about['commit']}. Raw figures: {_shown(path)}."
+    facts = f"Measured {about['date']} on {computer}{load}. {origin}"
     return f"{TEXT.read_text(encoding='utf-8').strip()}\n\n{facts}\n\n{_table(found)}\n\n{_asked(found)}"
 
 

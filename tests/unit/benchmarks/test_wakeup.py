@@ -13,7 +13,7 @@ ABOUT = {"date": "now", "processor": "abacus", "cores": 2, "memory_gib": 8, "sys
 def _section(tmp_path: Path, *patched: float) -> str:
     path = tmp_path / "2030-01-01T000000.json"
     starts = [{"patched": 70.0, "ready": 1500.0, "done": 2500.0}]
-    found = {"about": ABOUT, "wakeups": [{"patched": one} for one in patched], "starts": starts}
+    found = {"about": ABOUT, "wakeups": [{"patched": one} for one in patched], "starts": starts, "load": [1, 2.25, 3]}
     path.write_text(json.dumps(found))
     return section(path)
 
@@ -34,4 +34,4 @@ def test_starts_are_told_apart(tmp_path: Path) -> None:
     text = _section(tmp_path, 50.0)
     assert "| first pod Ready | 1 | 1,500 | 1,500 | 1,500 | 1,500 |" in text
     assert "| first job done | 1 | 2,500 | 2,500 | 2,500 | 2,500 |" in text
-    assert "abacus, 2 cores" in text
+    assert "abacus, 2 cores, 8 GiB, Linux, at a load average of 2.2." in text
