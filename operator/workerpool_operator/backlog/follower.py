@@ -31,7 +31,9 @@ class Follower:
         slept, self.watch = self.watch.asleep, watch
         self.due = now if watch.asleep and not slept else min(self.due, now + watch.interval)
 
-    def take(self, reading: Reading, reports: Mapping[str, RunnerReport] | None, now: float, *, tell: bool) -> bool:
+    def take(
+        self, reading: Reading, reports: Mapping[str, RunnerReport] | Unknown | None, now: float, *, tell: bool
+    ) -> bool:
         """Keeps a reading; whether the pool must be told.
 
         ``tell``: its turn has come. Besides, it is told when the backlog becomes known or unknown. One that sleeps is
@@ -43,7 +45,10 @@ class Follower:
             if self._sample is not None:
                 self._rates = rates_between(self._sample, sample, self._rates)
             self._sample = sample
-        self.look = Look(reading, self._rates, reports, now)
+        if isinstance(reports, Unknown):
+            self.look = Look(reading, self._rates, None, now, "" if self.watch.asleep else reports.reason)
+        else:
+            self.look = Look(reading, self._rates, reports, now)
         turned = before is None or isinstance(before.reading, Unknown) != isinstance(reading, Unknown)
         work = self.watch.asleep and isinstance(reading, Backlog) and reading.work > 0
         told = tell or turned or work

@@ -168,12 +168,11 @@ class Line(Generic[K]):
         try:
             readings, reports = await self._ask(list(followers.values()))
             now = self._steady()
-            self._judge(readings.values(), now)
+            self._judge(readings.values(), reports, now)
             for key, follower in followers.items():
                 queue = follower.watch.queue
-                if self._present(key, follower) and follower.take(
-                    readings[queue], reports.get(queue), now, tell=chosen[key]
-                ):
+                said = reports if isinstance(reports, Unknown) else reports.get(queue)
+                if self._present(key, follower) and follower.take(readings[queue], said, now, tell=chosen[key]):
                     self._notify(key)
         finally:
             self.opened.set()
@@ -183,9 +182,7 @@ class Line(Generic[K]):
     def _present(self, key: K, follower: Follower) -> bool:
         return self._followers.get(key) is follower
 
-    async def _ask(
-        self, followers: Sequence[Follower]
-    ) -> tuple[dict[str, Reading], dict[str, Mapping[str, RunnerReport]]]:
+    async def _ask(self, followers: Sequence[Follower]) -> tuple[dict[str, Reading], dict[str, Reports] | Unknown]:
         """Readings of all queues, and what runners said of those whose pools have replicas."""
         queues = sorted({follower.watch.queue for follower in followers})
         awake = sorted({follower.watch.queue for follower in followers if not follower.watch.asleep})
@@ -194,18 +191,20 @@ class Line(Generic[K]):
             answers = await self._reader.read(queues)
             readings = {queue: answers[queue] for queue in queues}
             reports = await self._reader.runners(awake) if awake else {}
-            known: dict[str, Reports] = (
-                {} if isinstance(reports, Unknown) else {queue: by_replica(reports[queue]) for queue in awake}
-            )
+            if isinstance(reports, Unknown):
+                return readings, reports
+            return readings, {queue: by_replica(reports[queue]) for queue in awake}
         except Exception as error:  # a defect in a reader must not end the readings of everyone
             logger.exception("Reading failed")
-            return dict.fromkeys(queues, Unknown(f"reading failed: {type(error).__name__}")), {}
-        return readings, known
+            unknown = Unknown(f"reading failed: {type(error).__name__}")
+            return dict.fromkeys(queues, unknown), unknown
 
-    def _judge(self, readings: Collection[Reading], now: float) -> None:
-        """Tries again soon, and later and later, while the endpoint says nothing at all."""
-        if not all(isinstance(reading, Unknown) for reading in readings):
-            self._failures, self._retry = 0, math.inf
+    def _judge(self, readings: Collection[Reading], reports: dict[str, Reports] | Unknown, now: float) -> None:
+        """Tries again soon, and later and later, while the endpoint says nothing at all, or nothing of its runners."""
+        if not isinstance(reports, Unknown) and not all(isinstance(reading, Unknown) for reading in readings):
+            # A reading for pools that sleep says nothing of runners that are not heard.
+            if reports or all(follower.watch.asleep for follower in self._followers.values()):
+                self._failures, self._retry = 0, math.inf
             return
         delay = FIRST_RETRY * 2.0 ** min(self._failures, 16)
         self._failures += 1

@@ -88,7 +88,8 @@ class PostgresBacklog:
     async def _fetch(self, query: str, queues: list[str]) -> list[asyncpg.Record] | Unknown:
         try:
             return await (await self._connected()).fetch(query, queues, self.cap)
-        except asyncpg.UndefinedFunctionError as error:  # the connection is sound, and the other query may be known
+        except (asyncpg.UndefinedFunctionError, asyncpg.InsufficientPrivilegeError) as error:
+            # The connection is sound, and the other query may be known, or allowed.
             return Unknown(f"{describe(self._url)} {_why(error)}")
         except Exception as error:  # noqa: BLE001 - nothing here may stop the loop that serves other pools too
             await self._drop()

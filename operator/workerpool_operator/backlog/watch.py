@@ -39,14 +39,16 @@ class Look:
     """What is known of one pool's queue.
 
     ``rates``: None until there were two readings. ``reports``: name of a replica -> what its runner said, None while
-    that is unknown or nobody asked. ``at``: when the reading was taken, in seconds of the hub's clock; no two differ by
-    less than nothing, so a look with another ``at`` is a fresh one.
+    that is unknown or nobody asked. ``silence``: why nobody knows what they said, empty otherwise. ``at``: when the
+    reading was taken, in seconds of the hub's clock; no two differ by less than nothing, so a look with another ``at``
+    is a fresh one.
     """
 
     reading: Reading
     rates: Rates | None
     reports: Mapping[str, RunnerReport] | None
     at: float
+    silence: str = ""
 
 
 def watch_of(pool: WorkerPool, url: str, *, asleep: bool) -> Watch:

@@ -161,6 +161,29 @@ async def test_without_the_second_migration_backlogs_are_read_and_runners_unknow
         await reader.close()
 
 
+async def test_without_the_right_to_read_runners_pushes_still_arrive(stage: Stage, database: str, admin: Admin) -> None:
+    role = f"reader_of_{database.rpartition('/')[2]}"
+    await admin.execute(f"create role {role}; grant usage on schema workerpool to {role}")
+    await admin.execute(f"grant select on all tables in schema workerpool to {role}")
+    await admin.execute("revoke execute on function workerpool.runners from public")
+    pushed: list[str] = []
+    reader = PostgresBacklog(f"{database}?role={role}", cap=CAP, on_push=pushed.append)
+    try:
+        assert await reader.read(["orders"]) == {"orders": Backlog(0)}
+        found = await reader.runners(["orders"])
+        assert isinstance(found, Unknown)
+        assert found.reason.endswith("forbids reading the schema workerpool; grant usage and execute")
+        await stage.send("orders", "1")
+
+        async def told() -> bool:
+            return pushed == ["orders"]
+
+        await eventually(told, "a push on the same connection")
+    finally:
+        await reader.close()
+        await admin.execute(f"drop owned by {role}; drop role {role}")
+
+
 async def test_an_unreachable_database_is_unknown(database: str) -> None:
     reader = PostgresBacklog(database.replace("/test_", "/no_"), cap=CAP)
     found = await reader.runners(["orders"])

@@ -61,3 +61,22 @@ def test_an_end_that_comes_together_with_a_push_is_not_lost() -> None:
         stage.books[0].signals.pushed("a")
 
     assert play(scenario).books[0].closed == 1
+
+
+def test_why_nobody_knows_what_runners_said_is_told_and_asked_again_soon() -> None:
+    async def scenario(stage: Stage) -> None:
+        stage.hub.follow("a", watch("a", 3600))
+        stage.hub.follow("b", watch("b", 3600, asleep=True))
+        await until(0)
+        stage.books[0].runners_of = Unknown("forbidden")
+        for key, silence in (("a", "forbidden"), ("b", "")):
+            look = await stage.hub.refresh(key)
+            assert look is not None
+            assert (look.reading, look.reports, look.silence) == (Backlog(0), None, silence)
+        stage.books[0].runners_of = {}
+        await until(60)
+        look = stage.hub.look("a")
+        assert look is not None
+        assert (look.reports, look.silence) == ({}, "")
+
+    play(scenario)
