@@ -15,8 +15,11 @@ from workerpool_operator.desired.quantity import amount
 ATOMIC: Final = frozenset({"matchLabels", "nodeSelector"})
 """Maps that have one owner as a whole: a key more is a change."""
 
-QUANTITIES: Final = frozenset({"limits", "requests"})
+QUANTITIES: Final = frozenset({"limits", "overhead", "requests"})
 """Maps whose values are amounts, which the API server writes in its own way."""
+
+AMOUNTS: Final = frozenset({"divisor", "sizeLimit"})
+"""Single amounts."""
 
 NAMING: Final[Mapping[str, frozenset[str]]] = {
     "": frozenset({"apiVersion", "kind"}),
@@ -73,7 +76,7 @@ def _same_list(live: Sequence[Any], wanted: Sequence[Any], key: str, fields: Fie
 
 
 def _same_scalar(found: object, value: object, key: str) -> bool:
-    if key == "sizeLimit":
+    if key in AMOUNTS:
         found, value = _amount(found), _amount(value)
     return found == value and isinstance(found, bool) == isinstance(value, bool)  # True equals 1 in Python alone
 

@@ -106,6 +106,18 @@ def test_items_of_a_list_response_lack_kind_and_version() -> None:
     assert unchanged(document(), live)
 
 
+@pytest.mark.parametrize(("given", "kept"), [(1, "1"), ("1024Ki", "1Mi")])
+def test_a_divisor_is_an_amount(given: object, kept: str) -> None:
+    def with_divisor(divisor: object) -> Any:
+        found = document()
+        source = {"resourceFieldRef": {"resource": "limits.memory", "divisor": divisor}}
+        found["spec"]["template"]["spec"]["containers"][0]["env"][0] = {"name": "A", "valueFrom": source}
+        return found
+
+    assert unchanged(with_divisor(given), stored(with_divisor(kept)))
+    assert not unchanged(with_divisor(given), stored(with_divisor("2Mi")))
+
+
 OTHERS = {
     "metadata/annotations/note": "theirs",
     "metadata/labels/theirs": "x",
