@@ -94,11 +94,15 @@ class PoolState:
     """The replicas of one pool.
 
     ``size``: how many the platform was last told to run, where it remembers that. ``trouble``: what keeps them away.
+    ``silence``: why nobody knows which of them are busy, empty otherwise.
+    ``stuck``: what keeps a change of the pool from its replicas, while those of before still work.
     """
 
     replicas: tuple[ReplicaView, ...] = ()
     size: int | None = None
     trouble: Trouble | None = None
+    stuck: Trouble | None = None
+    silence: str = ""
 
     @property
     def wanted(self) -> int:

@@ -48,7 +48,8 @@ def status_of(
 ) -> WorkerPoolStatus:
     """The status that follows from one reconciliation; ``pool.status`` is the one before."""
     before = pool.status or WorkerPoolStatus()
-    findings = (_ready(state, decision), _active(pool, reading, decision, now), _limited(decision), _stalled(state))
+    active = _active(pool, state, reading, decision, now)
+    findings = (_ready(state, decision), active, _limited(decision), _stalled(state))
     return WorkerPoolStatus(
         observed_generation=pool.metadata.generation,
         replicas=len(state.kept),
@@ -136,7 +137,7 @@ def _ready(state: PoolState, decision: Decision) -> _Finding:
     return _Finding(ConditionType.READY, enough, "ReplicasReady" if enough else "ReplicasStarting", words)
 
 
-def _active(pool: WorkerPool, reading: Reading, decision: Decision, now: "datetime") -> _Finding:
+def _active(pool: WorkerPool, state: PoolState, reading: Reading, decision: Decision, now: "datetime") -> _Finding:
     if pool.spec.replicas is not None:
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Pinned", message="spec.replicas is set")
     pause = pool.spec.scaling.pause
@@ -144,6 +145,8 @@ def _active(pool: WorkerPool, reading: Reading, decision: Decision, now: "dateti
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Paused", message=pause.words)
     if isinstance(reading, Unknown):
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="BacklogUnknown", message=reading.reason)
+    if state.silence:
+        return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason="RunnersUnknown", message=state.silence)
     return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason="BacklogKnown")
 
 
@@ -163,8 +166,9 @@ def _limited(decision: Decision) -> _Finding:
 
 
 def _stalled(state: PoolState) -> _Finding:
-    if state.trouble is not None:
-        return _Finding(ConditionType.STALLED, true=True, reason=state.trouble.reason, message=state.trouble.message)
+    trouble = state.trouble or state.stuck
+    if trouble is not None:
+        return _Finding(ConditionType.STALLED, true=True, reason=trouble.reason, message=trouble.message)
     failing = [view for view in state.kept if view.state is ReplicaState.BACKOFF]
     if failing and len(failing) == len(state.kept):
         return _Finding(ConditionType.STALLED, true=True, reason="ReplicasFailing", message=failing[0].detail)

@@ -30,14 +30,32 @@ def trouble_of(deployment: Mapping[str, Any] | None, views: Sequence[ReplicaView
     """What keeps a pool's replicas away: pods that are refused, or a rollout that does not move. None at size 0."""
     if deployment is None or size == 0:
         return None
-    conditions = {it.get("type"): it for it in deployment.get("status", {}).get("conditions") or ()}
-    failure, progress = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
+    failure = _condition(deployment, "ReplicaFailure")
     if failure.get("status") == "True":
         return Trouble(_word(failure.get("reason")), str(failure.get("message", ""))[:_LONG])
-    stuck = progress.get("reason") == "ProgressDeadlineExceeded"
-    if stuck and not any(view.ready for view in views):
-        return Trouble("ProgressDeadlineExceeded", _stuck(views))
-    return None
+    return None if any(view.ready for view in views) else _deadline_exceeded(deployment, views)
+
+
+def stuck_of(deployment: Mapping[str, Any] | None, views: Sequence[ReplicaView], size: int) -> Trouble | None:
+    """What keeps new replicas from taking the place of old ones, which still work. None at size 0."""
+    if deployment is None or size == 0:
+        return None
+    status = deployment.get("status", {})
+    rolling = status.get("updatedReplicas", 0) < status.get("replicas", 0)
+    failing = next((view for view in views if view.state is ReplicaState.BACKOFF), None)
+    if rolling and failing is not None:
+        return Trouble("ReplicasFailing", failing.detail[:_LONG])
+    return _deadline_exceeded(deployment, views)
+
+
+def _deadline_exceeded(deployment: Mapping[str, Any], views: Sequence[ReplicaView]) -> Trouble | None:
+    late = _condition(deployment, "Progressing").get("reason") == "ProgressDeadlineExceeded"
+    return Trouble("ProgressDeadlineExceeded", _stuck(views)) if late else None
+
+
+def _condition(deployment: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    conditions = deployment.get("status", {}).get("conditions") or ()
+    return next((it for it in conditions if it.get("type") == kind), {})
 
 
 def size_of(deployment: Mapping[str, Any] | None) -> int:

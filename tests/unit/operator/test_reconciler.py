@@ -26,13 +26,14 @@ class Cluster:
     refusal: Refused | None = None
     least: int = 0
     trouble: Trouble | None = None
+    stuck: Trouble | None = None
     reports: list[tuple[WorkerPoolStatus, tuple[Happening, ...]]] = field(default_factory=list)
 
     async def observe(self, pool: WorkerPool) -> PoolState:
         """Ready replicas, as many as there should be."""
         count = 0 if self.trouble else self.size
         views = (ReplicaView(f"{pool.metadata.name}-{n}", ReplicaState.READY, busy=0) for n in range(count))
-        return PoolState(tuple(views), self.size, self.trouble)
+        return PoolState(tuple(views), self.size, self.trouble, self.stuck)
 
     async def scale(self, _: WorkerPool, replicas: int) -> None:
         """Sets the size, but never below what is busy in secret, or refuses."""
@@ -92,6 +93,13 @@ async def test_the_present_size_is_what_the_platform_was_told() -> None:
     assert (cluster.size, step.status.desired_replicas) == (4, 4)
     assert conditions(step.status)["Stalled"] == ("True", "ImageMissing")
     assert conditions(step.status)["Ready"] == ("False", "ImageMissing")
+
+
+async def test_a_pool_may_be_ready_and_stalled() -> None:
+    cluster = Cluster(size=4, stuck=Trouble("ReplicasFailing", "ImagePullBackOff: no such image"))
+    step = await play(cluster, pool(), Backlog(35))
+    assert conditions(step.status)["Ready"] == ("True", "ReplicasReady")
+    assert conditions(step.status)["Stalled"] == ("True", "ReplicasFailing")
 
 
 async def test_a_refusal_stalls_until_it_is_lifted() -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from workerpool_contract.backlog import RunnerReport
 from workerpool_operator.kube.objects import PodRecord, PoolKey
-from workerpool_operator.kube.views import size_of, trouble_of, views_of
-from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
+from workerpool_operator.kube.views import size_of, stuck_of, trouble_of, views_of
+from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView, Trouble
 
 POOL = PoolKey("shop", "orders")
 
@@ -102,6 +102,21 @@ def test_a_rollout_that_does_not_move_is_trouble_only_while_nobody_works() -> No
     assert "no such image" in trouble.message
     assert trouble_of(deployment(STUCK), (ReplicaView("b", ReplicaState.READY), failing), 2) is None
     assert trouble_of(deployment(STUCK), (ReplicaView("b", ReplicaState.SILENT, vouched=True), failing), 2) is None
+
+
+def test_a_rollout_that_does_not_move_is_told_beside_replicas_that_work() -> None:
+    failing = ReplicaView("a", ReplicaState.BACKOFF, detail="ImagePullBackOff: no such image")
+    working = ReplicaView("b", ReplicaState.READY)
+    rolling = deployment() | {"status": {"replicas": 3, "updatedReplicas": 1}}
+    done = deployment() | {"status": {"replicas": 2, "updatedReplicas": 2}}
+    assert stuck_of(rolling, (working, failing), 2) == Trouble("ReplicasFailing", "ImagePullBackOff: no such image")
+    assert stuck_of(rolling, (working, working), 2) is None
+    assert stuck_of(done, (working, failing), 2) is None
+    late = stuck_of(deployment(STUCK), (working, working), 2)
+    assert late is not None
+    assert late.reason == "ProgressDeadlineExceeded"
+    assert stuck_of(rolling, (failing,), 0) is None
+    assert stuck_of(None, (failing,), 2) is None
 
 
 def test_a_pool_at_zero_has_no_trouble_with_pods() -> None:
