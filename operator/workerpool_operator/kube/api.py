@@ -59,6 +59,10 @@ def micro_time(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+# No answer, a race with somebody else, too many requests, a server that cannot work now.
+PASSING: Final = frozenset({0, 409, 429, 502, 503, 504})
+
+
 class ApiError(Exception):
     """The API server refused or failed.
 
@@ -76,6 +80,11 @@ class ApiError(Exception):
     def message(self) -> str:
         """What `str` says."""
         return str(self)
+
+    @property
+    def passes(self) -> bool:
+        """Whether asking again in a moment may help, without anybody changing anything."""
+        return self.status in PASSING
 
 
 class NotFound(ApiError):

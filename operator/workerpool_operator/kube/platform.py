@@ -4,9 +4,10 @@ What is there comes from `World`, so a decision costs no reading; what is writte
 decision starts from there. The queue's own word on busy runners comes from the hub.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workerpool_contract import names
@@ -21,9 +22,8 @@ from workerpool_operator.kube.api import (
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
     POOLS,
+    ApiError,
     Body,
-    Forbidden,
-    Invalid,
     KubeApi,
     NotFound,
     Resource,
@@ -32,12 +32,15 @@ from workerpool_operator.kube.events import Recorder
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
 from workerpool_operator.kube.owned import Sightings, obstacle, secret_versions, sized_by_operator
 from workerpool_operator.kube.shrink import Shrinking, Sizes
-from workerpool_operator.kube.views import size_of, trouble_of, views_of
+from workerpool_operator.kube.views import size_of, stuck_of, trouble_of, views_of
 from workerpool_operator.kube.world import World
 from workerpool_operator.platform import Happening, PoolState, Refused
 from workerpool_operator.report import status_document
 
 logger = logging.getLogger(__name__)
+
+# Seconds that a reading before scale-in may take.
+PATIENCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class KubernetesPlatform:
         self._recorder = recorder
         self._shrinking = Shrinking(api, world)
         self._applied: dict[tuple[Resource, PoolKey], Body] = {}
+        # What was written, and the generation of what the API server made of it, where that is something else.
+        self._altered: dict[tuple[Resource, PoolKey], tuple[Body, int]] = {}
 
     async def observe(self, pool: WorkerPool) -> PoolState:
         """The pool's pods, and the size that the operator last gave it. Raises ApiError."""
@@ -73,7 +78,8 @@ class KubernetesPlatform:
             return PoolState((), 0)
         look, size = self._knowledge.look(key), self._size(pool, key, deployment)
         views = views_of(self._world.pods(key), look.reports if look else None)
-        return PoolState(views, size, trouble_of(deployment, views, size))
+        state = PoolState(views, size, trouble_of(deployment, views, size), stuck_of(deployment, views, size))
+        return state if look is None else replace(state, silence=look.silence)
 
     async def scale(self, pool: WorkerPool, replicas: int) -> None:
         """Makes the pool's objects what they should be at ``replicas``. Raises Refused and ApiError.
@@ -91,7 +97,7 @@ class KubernetesPlatform:
                 raise Refused(trouble.reason, trouble.message)
         wanted = self._children(pool, record, replicas, deployment)
         if replicas < (present := size_of(deployment)):
-            look = await self._knowledge.refresh(key)
+            look = await self._fresh(key)
             allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), look)
             wanted = self._children(pool, record, allowed, deployment)
         else:
@@ -128,8 +134,17 @@ class KubernetesPlatform:
 
     def forget(self, key: PoolKey) -> None:
         """Drops what is remembered of a pool that is gone."""
-        self._applied.pop((DEPLOYMENTS, key), None)
-        self._applied.pop((DISRUPTION_BUDGETS, key), None)
+        for resource in (DEPLOYMENTS, DISRUPTION_BUDGETS):
+            self._applied.pop((resource, key), None)
+            self._altered.pop((resource, key), None)
+
+    async def _fresh(self, key: PoolKey) -> Look | None:
+        """A reading that begins now, None when it takes too long: a database that hangs holds up no other pools."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._knowledge.refresh(key)
+        except TimeoutError:
+            return None
 
     def _size(self, pool: WorkerPool, key: PoolKey, deployment: Body | None) -> int:
         """The size that the operator last gave the pool, whatever somebody else made of its Deployment since.
@@ -173,15 +188,30 @@ class KubernetesPlatform:
         if live is not None and unchanged(wanted, live):
             self._applied[resource, key] = wanted
             return
+        if live is not None and self._altered.get((resource, key)) == (wanted, _generation(live)):
+            return
         repaired = self._applied.get((resource, key)) == wanted
         try:
             written = await self._api.apply(resource, wanted, manager=names.MANAGER)
-        except (Invalid, Forbidden) as error:
+        except ApiError as error:
+            if error.passes:
+                raise
             raise Refused(error.reason, f"{resource.kind} {key}: {error.message}") from None
         self._world.put(resource, written)
         self._applied[resource, key] = wanted
+        self._altered.pop((resource, key), None)
+        if not unchanged(wanted, written):
+            # A webhook rewrites it, say. Writing again at every look would lead nowhere.
+            self._altered[resource, key] = (wanted, _generation(written))
+            logger.warning("The API server keeps another %s than was written", resource.kind, extra={"pool": str(key)})
         if repaired:
             await self._recorder.record(reference_to(record), [child_repaired(resource.kind, key.name)])
+
+
+def _generation(body: Body) -> int:
+    """Counts the changes of an object's spec."""
+    found: int = body["metadata"].get("generation", 0)
+    return found
 
 
 def key_for(pool: WorkerPool) -> PoolKey:

@@ -1,6 +1,7 @@
 """Scale-in that interrupts nobody: idle pods are marked as the cheapest to delete, then the size is lowered."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from workerpool_contract.backlog import Unknown
 from workerpool_contract.scaling import PauseMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.backlog.watch import Look
-from workerpool_operator.kube.api import PODS, KubeApi, NotFound
+from workerpool_operator.kube.api import PODS, ApiError, KubeApi, NotFound
 from workerpool_operator.kube.objects import PoolKey
 from workerpool_operator.kube.views import views_of
 from workerpool_operator.kube.world import World
@@ -18,6 +19,10 @@ from workerpool_operator.victims import victims
 
 # Pods without a mark count as 0.
 CHEAP = "-100"
+# Writes at the same time.
+AT_ONCE = 8
+
+logger = logging.getLogger(__name__)
 
 
 class Sizes(NamedTuple):
@@ -33,6 +38,7 @@ class Shrinking:
     def __init__(self, api: KubeApi, world: World) -> None:
         self._api = api
         self._world = world
+        self._limit = asyncio.Semaphore(AT_ONCE)
 
     async def prepare(self, pool: WorkerPool, key: PoolKey, sizes: Sizes, look: Look | None) -> int:
         """Marks the pods that go when the pool shrinks, and unmarks the others; the size to set.
@@ -41,6 +47,8 @@ class Shrinking:
         """
         views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
         replicas = staying(pool, sizes, views, look)
+        if replicas == 0:  # all of them go
+            return 0
         chosen = set(victims(views, max(0, len(views) - replicas)))
         await self._mark(key, chosen, {view.name for view in views} - chosen)
         return replicas
@@ -64,8 +72,17 @@ class Shrinking:
     async def _write(self, namespace: str, name: str, cost: str | None) -> None:
         body = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: cost}}}
         try:
-            written = await self._api.merge(PODS, namespace, name, body)
+            async with self._limit:
+                written = await self._api.merge(PODS, namespace, name, body)
         except NotFound:  # gone already: the mark has done its work
+            return
+        except ApiError as error:
+            if error.passes:
+                raise
+            # Without marks Kubernetes chooses whom to stop, and whom it stops drains.
+            logger.warning(
+                "Could not mark a pod for scale-in", extra={"pod": f"{namespace}/{name}", "error": str(error)}
+            )
             return
         self._world.put(PODS, written)
 
