@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from workerpool_contract.backlog import Backlog, Unknown
-from workerpool_contract.spec import WorkerPool
+from workerpool_contract.spec import SecretKeyRef, WorkerPool
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
 from workerpool_operator.backlog.hub import Hub
 from workerpool_operator.backlog.watch import Look, watch_of
@@ -25,6 +25,9 @@ from workerpool_operator.reconciler import Sight, Step, reconcile
 from workerpool_operator.report import worth_writing
 
 logger = logging.getLogger(__name__)
+
+# Seconds after which what the platform refused is tried again: nobody may tell when the cause is gone.
+REFUSED_AGAIN = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class _Memory:
     status: WorkerPoolStatus | None
     decided: float = float("-inf")
     url: SecretUrl | None = None
+    reference: SecretKeyRef | None = None
     listening: Listening = field(default_factory=Listening)
 
 
@@ -127,7 +131,7 @@ class Controller:
         if listening and isinstance(look.reading, Backlog):
             self._hub.hasten(key, STEP)
         self._publish(pool, key, look, step)
-        return step.next_check
+        return min(step.next_check, REFUSED_AGAIN) if step.refused else step.next_check
 
     async def _look(self, pool: WorkerPool, key: PoolKey, memory: _Memory) -> Look | None:
         """What is known of the pool's queue; without a URL that nobody knows, anew at every poll interval."""
@@ -140,7 +144,8 @@ class Controller:
             due = now - memory.decided >= pool.spec.scaling.poll_interval_seconds
             return Look(found, None, None, now if due else memory.decided)
         before, memory.url = memory.url, found
-        if before is not None and reference is not None and before.url != found.url:
+        same, memory.reference = memory.reference == reference, reference
+        if same and before is not None and reference is not None and before.url != found.url:
             logger.info("The URL of a pool changed", extra={"pool": str(key), "secret": reference.name})
             await self._platform.tell(key, [secret_rotated(reference.name, reference.key)])
         self._follow(pool, key, memory, asleep=size_of(self._world.deployment(key)) == 0)

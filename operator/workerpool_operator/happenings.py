@@ -86,7 +86,8 @@ def _active(before: WorkerPoolStatus, after: WorkerPoolStatus) -> tuple[Happenin
     if condition.reason in _ENTERED:
         severity, reason = _ENTERED[condition.reason]
         return (Happening(severity, reason, condition.message),)
-    if old in _LEFT:
+    # A spec that can't be used says nothing of what it was before.
+    if old in _LEFT and condition.reason != "InvalidSpec":
         left, words = _LEFT[old]
         return (Happening(Severity.NORMAL, left, words),)
     return ()

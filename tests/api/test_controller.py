@@ -1,5 +1,6 @@
 """The controller in this process, on a real API server, while its watches are late."""
 
+import base64
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import pytest
 from tests.support.apiserver import ApiServer
 from workerpool_operator.backlog.hub import Hub
 from workerpool_operator.backlog.postgres import open_postgres
-from workerpool_operator.controller import Clocks, Controller
+from workerpool_operator.controller import REFUSED_AGAIN, Clocks, Controller
 from workerpool_operator.kube.api import POOLS
 from workerpool_operator.kube.client import Client
 from workerpool_operator.kube.events import Recorder
@@ -65,3 +66,33 @@ async def test_a_change_that_only_the_answer_to_an_own_write_tells_is_looked_at_
     assert await controller.reconcile(key) == 60.0
     conditions = (await kube.get(POOLS, *key))["status"]["conditions"]
     assert "Paused" in {condition["reason"] for condition in conditions}
+
+
+async def test_what_was_refused_is_tried_again_whatever_the_poll_interval(
+    api_server: ApiServer, namespace: str, kube: Client, world: World, controller: Controller
+) -> None:
+    key = PoolKey(namespace, "orders")
+    selected = {"matchLabels": {"app": "web"}}
+    pod = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "web", "image": "local/web:1"}]}}
+    foreign = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "orders"}}
+    api_server.apply({**foreign, "spec": {"selector": selected, "template": pod}}, namespace)
+    api_server.apply(POOL, namespace)
+    world.put(POOLS, await kube.get(POOLS, *key))
+    assert await controller.reconcile(key) == REFUSED_AGAIN
+
+
+async def test_another_secret_is_no_rotation(
+    api_server: ApiServer, namespace: str, kube: Client, world: World, controller: Controller
+) -> None:
+    key = PoolKey(namespace, "orders")
+    for number, name in enumerate(("queue-db", "other-db")):
+        data = {"url": base64.b64encode(f"postgresql://u@127.0.0.1:{number + 1}/q".encode()).decode()}
+        api_server.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}, namespace)
+    api_server.apply(POOL, namespace)
+    world.put(POOLS, await kube.get(POOLS, *key))
+    await controller.reconcile(key)
+    moved = {"spec": {"source": {"postgres": {"urlSecretRef": {"name": "other-db"}}}}}
+    world.put(POOLS, await kube.merge(POOLS, *key, moved))
+    await controller.reconcile(key)
+    events = api_server.json("get", "events", f"--namespace={namespace}")["items"]
+    assert "SecretRotated" not in {event["reason"] for event in events}

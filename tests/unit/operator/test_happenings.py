@@ -48,6 +48,7 @@ def _condition(kind: ConditionType, reason: str, *, true: bool) -> Condition:
             status(),
             [("Normal", "Unpinned", "spec.replicas is unset; the backlog sets the size again")],
         ),
+        (status(active="Paused"), status(active="InvalidSpec"), []),
         (status(), status(limited="AtMaximum"), [("Warning", "AtMaximum", "about AtMaximum")]),
         (status(), status(limited="AtMinimum"), []),
         (status(), status(stalled="ImageMissing"), [("Warning", "ImageMissing", "about ImageMissing")]),
