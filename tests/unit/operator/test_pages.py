@@ -14,7 +14,7 @@ from workerpool_operator import happenings
 from workerpool_operator.decision import ClampKind
 from workerpool_operator.desired import surroundings
 from workerpool_operator.metrics import Metrics, PoolFigures
-from workerpool_operator.settings import VARIABLES
+from workerpool_operator.settings import VARIABLES, OperatorSettings
 
 OPERATOR = ROOT / "operator" / "workerpool_operator"
 DOCS = ROOT / "docs"
@@ -80,8 +80,14 @@ def test_every_metric_is_explained_with_its_type() -> None:
     assert shown == known
 
 
-def test_every_setting_is_explained() -> None:
-    assert listed("operator.md", "## Settings") == {variable.name for variable in VARIABLES}
+def test_every_setting_is_explained_with_its_default() -> None:
+    shown = {CODE.findall(row[0])[0]: row[1] for row in rows("operator.md", "## Settings")}
+    assert shown.keys() == {variable.name for variable in VARIABLES}
+    for variable in VARIABLES:
+        default = getattr(OperatorSettings(), variable.field)
+        if default:
+            assert shown[variable.name] == str(default)
+    assert shown["WORKERPOOL_OPERATOR_LEADER_ELECTION"] == "false"
 
 
 def test_every_right_is_argued() -> None:
