@@ -46,8 +46,12 @@ def source_files() -> list[str]:
 
 @worker(topic="files", concurrency=1)
 async def parse(payload: Payload) -> dict[str, Any]:
-    """What examples/ast does with a file: the one of this number, again from the first after the last."""
+    """What examples/ast does with a file: the one of this number, again from the first after the last.
+
+    It takes ``seconds`` longer, so that a faster machine does not leave a test behind.
+    """
     run = await _begin(payload["n"])
+    await asyncio.sleep(payload.get("seconds", 0))
     files = source_files()
     path = files[payload["n"] % len(files)]
     measures = await asyncio.to_thread(measure, SourceFile(path=path, module=Path(path).stem))

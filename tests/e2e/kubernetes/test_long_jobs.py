@@ -11,7 +11,7 @@ from tests.support.patience import until
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 LONG = 60
-SHORT = 20
+SHORT = 30
 PAIRS = 3
 ROLLED = (2 * PAIRS, 2 * PAIRS + 1)
 WORKER = {"jobTimeoutSeconds": 2 * LONG}
