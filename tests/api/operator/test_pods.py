@@ -101,3 +101,13 @@ def test_pods_count_at_once_and_are_heard_soon_whatever_the_poll_interval(shop: 
     shop.until(lambda: shop.condition("Ready")[0] == "True", "ready")
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"replicas":null}}')
     shop.until(lambda: shop.size() == 0, "the idle are known to be idle")
+
+
+def test_a_database_that_says_nothing_of_runners_is_told_in_a_condition(shop: Shop) -> None:
+    with psycopg.connect(shop.database, autocommit=True) as connection:
+        connection.execute("drop function workerpool.runners")
+    shop.secret()
+    shop.pool(scaling={**SCALING, "minReplicas": 1})
+    expected = ("True", "RunnersUnknown")
+    shop.until(lambda: shop.condition("ScalingActive")[:2] == expected, "the condition")
+    assert shop.condition("ScalingActive")[2].endswith("run `workerpool migrate`")

@@ -46,6 +46,14 @@ def conditions(status: WorkerPoolStatus) -> dict[str, tuple[str, str]]:
     return {c.type.value: (c.status.value, c.reason) for c in status.conditions}
 
 
+def test_a_pool_whose_runners_are_not_heard_says_why() -> None:
+    state = PoolState((READY,), silence="Postgres at db/q forbids it")
+    decision = decide(pool().spec, observation_of(state, Backlog(5), None), WorkerPoolStatus().history, NOW.timestamp())
+    active = status_of(pool(), state, Backlog(5), decision, NOW).conditions[1]
+    assert (active.type, active.status) == ("ScalingActive", "True")
+    assert (active.reason, active.message) == ("RunnersUnknown", "Postgres at db/q forbids it")
+
+
 @pytest.mark.parametrize(
     ("given", "reading", "replicas", "expected"),
     [
