@@ -27,11 +27,13 @@ def row(pool: Pool) -> dict[str, str]:
 
 
 def test_zero_to_many_and_back(new_pool: NewPool) -> None:
-    pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": 2 * PODS})
+    # Patient enough that the last pod is there before the first is one too many.
+    patience = {"scaleDown": {"stabilizationSeconds": 10}}
+    pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": 2 * PODS, **patience})
     assert pool.size() == 0
     assert row(pool)["DESIRED"] == "0"
 
-    pool.enqueue(JOBS)
+    pool.enqueue(JOBS, seconds=0.05)
     until(lambda: pool.size() > 0, 20, pool.story)
     assert pool.size() == PODS
     until(lambda: pool.status()["readyReplicas"] == PODS, 60, pool.story)
