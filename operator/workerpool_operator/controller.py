@@ -168,6 +168,7 @@ class Controller:
         before = memory.status or WorkerPoolStatus()
         now = datetime.fromtimestamp(int(self._clocks.wall()), UTC)
         status = unusable_status(before, record, now)
+        self._metrics.show(*record.key, PoolFigures(None, status, None, None))
         if memory.status is None or worth_writing(before, status):
             await self._platform.report_at(record.key, status, happenings(before, status, carried_out=False))
             memory.status = status

@@ -18,17 +18,30 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class PoolFigures:
-    """What one reconciliation found: ``status`` is the newest, whether it was written or not. ``size``: asked for."""
+    """What one reconciliation found: ``status`` is the newest, whether it was written or not. ``size``: asked for.
 
-    pool: WorkerPool
+    All but the status is None while the pool's spec can't be used.
+    """
+
+    pool: WorkerPool | None
     status: WorkerPoolStatus
-    reading: Reading
-    size: int
+    reading: Reading | None
+    size: int | None
 
     @property
     def backlog(self) -> Backlog | None:
         """The reading, None when nobody knows."""
         return self.reading if isinstance(self.reading, Backlog) else None
+
+    @property
+    def known(self) -> float | None:
+        """1 or 0, None when nobody looked."""
+        return None if self.reading is None else float(self.backlog is not None)
+
+    @property
+    def maximum(self) -> int | None:
+        """The most replicas that the pool may have, None when nobody can tell."""
+        return None if self.pool is None else self.pool.spec.scaling.max_replicas
 
 
 class Metrics:
@@ -95,8 +108,8 @@ _GAUGES: dict[str, tuple[str, Callable[[PoolFigures], float | None]]] = {
     "desired_replicas": ("Replicas that the last decision asks for.", lambda it: it.status.desired_replicas),
     "replicas": ("Replicas that the Deployment was last told to run.", lambda it: it.size),
     "ready_replicas": ("Replicas that are ready.", lambda it: it.status.ready_replicas),
-    "max_replicas": ("The most replicas that the pool may have.", lambda it: it.pool.spec.scaling.max_replicas),
-    "backlog_known": ("1 while the backlog can be read.", lambda it: float(it.backlog is not None)),
+    "max_replicas": ("The most replicas that the pool may have.", lambda it: it.maximum),
+    "backlog_known": ("1 while the backlog can be read.", lambda it: it.known),
     "backlog_ready": ("Jobs that a runner could claim now; absent while unknown.", _of(lambda it: it.ready)),
     "backlog_in_flight": ("Jobs that runners hold; absent while unknown.", _of(lambda it: it.in_flight)),
     "backlog_delayed": ("Jobs due later; absent while unknown.", _of(lambda it: it.delayed)),

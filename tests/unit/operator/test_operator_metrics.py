@@ -56,6 +56,19 @@ def test_an_unknown_backlog_is_absent_not_zero() -> None:
     assert "workerpool_pool_backlog_ready{" not in text
 
 
+def test_of_a_pool_whose_spec_is_unusable_only_the_status_is_shown() -> None:
+    metrics = shown(Backlog(ready=7))
+    stalled = Condition(type=ConditionType.STALLED, status=ConditionStatus.TRUE, reason="InvalidSpec")
+    status = WorkerPoolStatus(desired_replicas=3, conditions=(stalled,))
+    metrics.show("shop", "orders", PoolFigures(None, status, None, None))
+    lines = [line for line in page(metrics).splitlines() if line.startswith("workerpool_pool_")]
+    assert lines == [
+        f"workerpool_pool_desired_replicas{{{LABELS}}} 3.0",
+        f"workerpool_pool_ready_replicas{{{LABELS}}} 0.0",
+        f'workerpool_pool_condition{{{LABELS},status="True",type="Stalled"}} 1.0',
+    ]
+
+
 def test_a_pool_that_is_gone_leaves_nothing() -> None:
     metrics = shown(Backlog(ready=7))
     metrics.forget("shop", "orders")
