@@ -96,7 +96,7 @@ class Service:
 
     async def _watch_and_work(self, stop: asyncio.Event) -> None:
         registry = registry_for(self._told, self._place.account)
-        async with informing(registry, settings_for_kopf(), self._settings.namespaces, stop.set) as watching:
+        async with informing(registry, settings_for_kopf(), self._relist.namespaces, stop.set) as watching:
             work = asyncio.create_task(self._work(), name="work")
             jobs = {
                 work,

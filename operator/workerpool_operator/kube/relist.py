@@ -4,13 +4,15 @@ A watch that breaks and begins anew tells of what exists, never of what was dele
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
 from workerpool_contract import names
-from workerpool_operator.kube.api import POOLS, ApiError, KubeApi, NotFound, Resource
+from workerpool_operator.kube.api import POOLS, ApiError, Forbidden, KubeApi, NotFound, Resource
 from workerpool_operator.kube.objects import PoolKey
 from workerpool_operator.kube.world import WATCHED, World
+from workerpool_operator.settings import PREFIX
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +21,15 @@ SELECTOR = f"{names.LABEL_MANAGED_BY}={names.MANAGER}"
 INTERVAL = 300.0
 LEAST_INTERVAL = 20.0
 RETRY = 2.0
+# Refusals in a row after which a namespace is left out: rights that come with the operator may take a moment.
+PATIENCE = 3
 
 
 class Relist:
-    """Lists into ``world``. ``namespaces``: empty means everywhere. ``changed``: told the pools that look different."""
+    """Lists into ``world``. ``namespaces``: empty means everywhere. ``changed``: told the pools that look different.
+
+    Of several namespaces those without rights are left out, so that a deleted one keeps none of the others waiting.
+    """
 
     def __init__(
         self, api: KubeApi, world: World, namespaces: Sequence[str], changed: Callable[[PoolKey], None]
@@ -34,13 +41,18 @@ class Relist:
         self._asked = asyncio.Event()
         self.done = False
 
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """What is listed, and can be watched; empty means everywhere."""
+        return tuple(namespace for namespace in self._namespaces if namespace is not None)
+
     def ask(self) -> None:
         """Has a listing begin soon: a watch began anew."""
         self._asked.set()
 
     async def first(self) -> None:
         """Returns after the first complete listing. Until there is one, says why and tries again."""
-        said = ""
+        said, refusals = "", 0
         while not self.done:
             try:
                 await self._all()
@@ -49,22 +61,47 @@ class Relist:
                 if words != said:
                     logger.warning("Waiting for the API server: %s", words)
                 said = words
+                refusals = refusals + 1 if isinstance(error, Forbidden) else 0
+                if refusals == PATIENCE:
+                    refusals = 0
+                    await self._leave_out()
                 await asyncio.sleep(RETRY)
 
     async def run(self) -> None:
         """Lists again and again."""
         while True:
             await asyncio.sleep(LEAST_INTERVAL)
-            try:
-                await asyncio.wait_for(self._asked.wait(), INTERVAL - LEAST_INTERVAL)
-            except TimeoutError:
-                logger.debug("Listing everything again")
+            with contextlib.suppress(TimeoutError):
+                # Not `wait_for`, which up to Python 3.11 loses a cancellation that comes together with the event.
+                async with asyncio.timeout(INTERVAL - LEAST_INTERVAL):
+                    await self._asked.wait()
             self._asked.clear()
             try:
                 await self._all()
             except ApiError as error:
                 logger.warning("Could not list what is watched: %s", error)
                 self._asked.set()
+
+    async def _leave_out(self) -> None:
+        """Goes on without the namespaces where something may not be listed, unless that is all of them."""
+        refused = {namespace for namespace in self._namespaces if not await self._is_allowed(namespace)}
+        if len(refused) < len(self._namespaces):
+            self._namespaces = [namespace for namespace in self._namespaces if namespace not in refused]
+            for namespace in refused:
+                logger.error(
+                    "Namespace %s is left out: the operator has no rights there, or it does not exist. "
+                    "Install the chart's Role there, or take it out of %s; then restart the operator",
+                    namespace,
+                    f"{PREFIX}NAMESPACES",
+                )
+
+    async def _is_allowed(self, namespace: str | None) -> bool:
+        try:
+            for resource in WATCHED:
+                await self._api.list(resource, namespace, selector_of(resource))
+        except ApiError as error:
+            return not isinstance(error, Forbidden)
+        return True
 
     async def _all(self) -> None:
         touched: set[PoolKey] = set()
