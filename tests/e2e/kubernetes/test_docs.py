@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tests.cluster.images.build import Images
 from tests.cluster.local.provider import LocalCluster
 from tests.e2e.executable_docs import Command, blocks, commands, pages
 from tests.e2e.fresh_clone import ROOT, copy_clone
+from tests.support.patience import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
@@ -27,7 +27,6 @@ RELEASED = "0.1.0"
 QUESTION = re.compile(r"kubectl (get|describe|events) ")
 COMMAND_SECONDS = 150.0
 ANSWER_SECONDS = 60.0
-LOOK_EVERY = 0.5
 
 
 @pytest.fixture
@@ -90,14 +89,17 @@ def typed(command: Command, folder: Path, environment: dict[str, str]) -> "subpr
 
 def run(command: Command, folder: Path, environment: dict[str, str], place: str) -> None:
     """Types a command and compares what it prints; a question is asked again until the cluster got there."""
-    deadline = time.monotonic() + (ANSWER_SECONDS if QUESTION.match(command.text) else 0)
-    while True:
+    printed: list[str] = []
+
+    def as_promised() -> bool:
         done = typed(command, folder, environment)
-        if done.returncode == 0 and command.matches(done.stdout):
-            return
-        if time.monotonic() > deadline:
-            pytest.fail(f"{place}: {command.text}\npromised:\n{command.expected}\nprinted:\n{done.stdout}")
-        time.sleep(LOOK_EVERY)
+        printed.append(done.stdout)
+        return done.returncode == 0 and command.matches(done.stdout)
+
+    seconds = ANSWER_SECONDS if QUESTION.match(command.text) else 0
+    until(
+        as_promised, seconds, lambda: f"{place}: {command.text}\npromised:\n{command.expected}\nprinted:\n{printed[-1]}"
+    )
 
 
 def test_some_page_is_about_kubernetes() -> None:
