@@ -53,7 +53,7 @@ def roll(pool: Pool, worker: dict[str, Any]) -> set[str]:
 
 def test_image_and_spec_change_in_the_middle(new_pool: NewPool, next_image: str) -> None:
     pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": PODS, "pause": {"mode": "NoScaleIn"}})
-    pool.enqueue(JOBS)
+    pool.enqueue(JOBS, seconds=0.06)
     until(lambda: pool.settled() > JOBS / 20, 60, pool.story)
     first = roll(pool, {"image": next_image})
     assert {pod["spec"]["containers"][0]["image"] for pod in pool.pods()} == {next_image}

@@ -40,7 +40,7 @@ def assert_only_held_jobs_ran_again(runs: list[Run], victim: str, held: set[int]
 
 def test_kill_9_in_the_middle(new_pool: NewPool) -> None:
     pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": PODS})
-    pool.enqueue(JOBS)
+    pool.enqueue(JOBS, seconds=0.03)
     until(lambda: pool.settled() > JOBS / 10, 60, pool.story)
     victim, held = killed(pool)
     assert held
