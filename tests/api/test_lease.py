@@ -163,6 +163,21 @@ async def test_a_leader_without_api_server_stops_within_its_window(
         assert stand.terms == 2
 
 
+async def test_a_lease_that_is_forbidden_is_told_once(
+    api_server: ApiServer, connect: Connect, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api_server.kubectl("create", "serviceaccount", "weak", f"--namespace={namespace}")
+    weak = connect(api_server.token(namespace, "weak"))
+
+    async def refused_often() -> bool:
+        calls = [entry.get("objectRef", {}) for entry in api_server.audit_log()]
+        return len([it for it in calls if (it.get("resource"), it.get("namespace")) == ("leases", namespace)]) >= 3
+
+    async with _standing(weak, namespace, "one"):
+        await eventually(refused_often, "three attempts")
+    assert [record.message for record in caplog.records].count("Could not reach the lease") == 1
+
+
 async def test_the_guard_lets_nothing_be_written_without_trust(connect: Connect, namespace: str) -> None:
     trust, written = True, list[Resource]()
     guarded = Guarded(connect(), lambda: trust, written.append)

@@ -102,6 +102,7 @@ class _Tenure:
         self._held: Body | None = None
         self._seen: tuple[str, object] = ("", None)
         self._seen_at = float("-inf")
+        self._said = ""
 
     def trusted(self) -> bool:
         """Whether the window of trust is open."""
@@ -134,11 +135,16 @@ class _Tenure:
         """Whether ``action`` succeeded within ``seconds``; an error of the server is no success."""
         try:
             async with asyncio.timeout(seconds):
-                return await action()
+                done = await action()
+            self._said = ""
+            return done
         except Conflict:
             self._held = None
         except (ApiError, TimeoutError) as error:
-            logger.warning("Could not reach the lease", extra={"error": str(error) or "no answer in time"})
+            words = str(error) or "no answer in time"
+            if words != self._said:
+                logger.warning("Could not reach the lease", extra={"error": words})
+            self._said = words
         return False
 
     async def _take(self) -> bool:
