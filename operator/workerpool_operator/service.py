@@ -86,7 +86,7 @@ class Service:
         port = await self._health.start(self._settings.host, self._settings.port)
         logger.info("Serving health and metrics", extra={"port": port})
         try:
-            if await _finished_before(stop, self._relist.first()):
+            if await finished_before(stop, self._relist.first()):
                 logger.info("Know the cluster", extra={"pools": self._world.count()})
                 await self._watch_and_work(stop)
         finally:
@@ -169,11 +169,13 @@ class Service:
         return datetime.fromtimestamp(self._clocks.wall(), UTC)
 
 
-async def _finished_before(stop: asyncio.Event, first: Coroutine[Any, Any, None]) -> bool:
-    """Runs ``first``; False when ``stop`` was set before it was over."""
+async def finished_before(stop: asyncio.Event, first: Coroutine[Any, Any, object]) -> bool:
+    """Runs ``first``; False when ``stop`` was set before it was over. Raises what ``first`` raises."""
     task, stopping = asyncio.create_task(first), asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
         return task.done() and not stop.is_set()
     finally:
         for it in (task, stopping):

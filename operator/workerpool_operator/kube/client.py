@@ -128,7 +128,11 @@ class Client:
         data = await self._read(answer)
         if answer.status >= _FIRST_ERROR:
             raise _error(answer.status, str(answer.reason or ""), data)
-        parsed: Body = json.loads(data)
+        try:
+            parsed: Body = json.loads(data)
+        except ValueError:
+            words = f"what answers at {self._server} is no API server (no JSON); is a proxy in between?"
+            raise Unreachable(answer.status, "Unreachable", words) from None
         return parsed
 
     async def _send(
