@@ -11,15 +11,16 @@ from tests.support.patience import until
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 SIZE = 3
+JOBS = 60
 LONG = {"maxReplicas": SIZE, "backlogPerReplica": 1}
 # Kubernetes looks again at a namespace that ends after half the time that its pods may take.
-DRAIN = {"jobTimeoutSeconds": 15, "drainTimeoutSeconds": 12}
+DRAIN = {"jobTimeoutSeconds": 12, "drainTimeoutSeconds": 12}
 
 
 def busy_pool(new_pool: NewPool, seconds: float) -> Pool:
     """A pool with a running job in each of its replicas, and many more to do."""
     pool = new_pool(queue="long", worker=DRAIN, scaling=LONG)
-    pool.enqueue(100, seconds=seconds)
+    pool.enqueue(JOBS, seconds=seconds)
     until(lambda: len({run.pod for run in pool.runs()}) == SIZE, 60, pool.story)
     return pool
 
@@ -42,7 +43,7 @@ def test_running_jobs_finish_before_a_deleted_pool_is_gone(operator: Operator, n
     runs = pool.runs()
     assert {run.n for run in runs if run.how == "finished"} == {run.n for run in runs} >= running
     # Nothing else is gone: what nobody began waits for the next pool of this queue.
-    assert pool.tables.unfinished() == 100 - len(runs)
+    assert pool.tables.unfinished() == JOBS - len(runs)
     assert pool.tables.query("select count(*) as n from workerpool.job where boot is not null")[0]["n"] == 0
     operator.pod()
 
@@ -51,9 +52,9 @@ def test_a_pool_of_the_same_name_goes_on_where_the_deleted_one_stopped(operator:
     pool = busy_pool(new_pool, seconds=1)
     pool.cluster.kubectl("delete", "workerpool", pool.name, pool.place)
     operator.cluster.apply(pool_manifest(pool.name, "long", operator.images.example.ref, DRAIN, LONG), pool.namespace)
-    pool.wait_settled(100, 120)
+    pool.wait_settled(JOBS, 120)
     assert {run.how for run in pool.runs()} == {"finished"}
-    assert len(pool.runs()) == 100
+    assert len(pool.runs()) == JOBS
 
 
 def test_a_namespace_is_deleted_without_an_operator(operator: Operator, new_pool: NewPool) -> None:

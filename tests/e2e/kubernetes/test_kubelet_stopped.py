@@ -12,7 +12,7 @@ from tests.support.patience import throughout, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
-JOBS = 600
+JOBS = 500
 SILENCE = 30
 FEW, MANY = 2, 4
 

@@ -11,7 +11,7 @@ from tests.support.patience import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
-JOBS = 500
+JOBS = 350
 MORE = 100
 LARGEST = 4
 
