@@ -46,12 +46,17 @@ def observation_of(state: PoolState, reading: Reading, rates: Rates | None, *, f
     return Observation(
         reading=reading,
         replicas=state.wanted,
-        busy=sum(_maybe_busy(view) for view in kept),
+        busy=sum(maybe_busy(view) for view in kept),
         slots=max(slots, default=None),
         service_seconds=_mean_service(kept),
         arrivals_per_second=rates.arriving if rates else None,
         fresh=fresh,
     )
+
+
+def maybe_busy(view: ReplicaView) -> bool:
+    """Running a job, or not answering since it once did: then nobody knows."""
+    return bool(view.busy) or view.state is ReplicaState.SILENT
 
 
 def rates_between(before: Sample, after: Sample, known: Rates | None) -> Rates:
@@ -68,11 +73,6 @@ def rates_between(before: Sample, after: Sample, known: Rates | None) -> Rates:
         return Rates(finishing, last.growth)
     grown = new.work + new.delayed - old.work - old.delayed
     return Rates(finishing, _smooth(last.growth, grown / span, weight))
-
-
-def _maybe_busy(view: ReplicaView) -> bool:
-    """Running a job, or not answering since it once did: then nobody knows."""
-    return bool(view.busy) or view.state is ReplicaState.SILENT
 
 
 def _mean_service(views: Sequence[ReplicaView]) -> float | None:

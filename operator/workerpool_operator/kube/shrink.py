@@ -14,7 +14,8 @@ from workerpool_operator.kube.api import PODS, ApiError, KubeApi, NotFound
 from workerpool_operator.kube.objects import PoolKey
 from workerpool_operator.kube.views import views_of
 from workerpool_operator.kube.world import World
-from workerpool_operator.platform import ReplicaState, ReplicaView
+from workerpool_operator.observe import maybe_busy
+from workerpool_operator.platform import ReplicaView
 from workerpool_operator.victims import victims
 
 # Pods without a mark count as 0.
@@ -98,11 +99,6 @@ def staying(pool: WorkerPool, sizes: Sizes, views: Sequence[ReplicaView], look: 
     unknown = look is None or isinstance(look.reading, Unknown)
     needed = sizes.present if unknown else sum(maybe_busy(view) for view in views)
     return max(sizes.wanted, min(needed, sizes.present, pool.spec.scaling.max_replicas))
-
-
-def maybe_busy(view: ReplicaView) -> bool:
-    """Running a job, or not answering: then nobody knows."""
-    return bool(view.busy) or view.state is ReplicaState.SILENT
 
 
 def _asked_for(pool: WorkerPool) -> bool:
