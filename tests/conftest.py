@@ -35,7 +35,7 @@ settings.load_profile("unhurried")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests in the cluster's network come last: servers of the others don't exist in there."""
-    items.sort(key=_needs_cluster)
+    items.sort(key=lambda item: (_needs_cluster(item), "cluster" in getattr(item, "fixturenames", ())))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
