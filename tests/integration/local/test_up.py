@@ -221,7 +221,7 @@ async def test_an_app_that_cannot_be_loaded_is_told_with_the_runners_words(tmp_p
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("kind: WorkerPool\nspec: {}\n", "bad.yaml:1: apiVersion: is missing; add it: Always workerpool.dev/v1"),
+        ("kind: WorkerPool\nspec: {}\n", "bad.yaml:1: apiVersion: is missing; add it: Group and version"),
         ("a: [", "bad.yaml:1: "),
         ("", "no WorkerPool in it"),
     ],
