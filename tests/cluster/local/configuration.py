@@ -47,7 +47,7 @@ def write_configuration(layout: Layout) -> None:
         CONTAINERD.format(
             data=layout.data("containerd"),
             socket=layout.containerd,
-            pause=f"docker.io/{PAUSE_IMAGE}",
+            pause=PAUSE_IMAGE,
             cni_plugins=CNI_PLUGINS,
             cni=layout.config("cni"),
         )

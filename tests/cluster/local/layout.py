@@ -11,7 +11,7 @@ NODE_ADDRESS: Final = "10.89.0.1"
 API_SERVER: Final = f"https://{NODE_ADDRESS}:6443"
 SERVICE_RANGE: Final = "10.96.0.0/16"
 POD_RANGE: Final = "10.88.0.0/16"
-PAUSE_IMAGE: Final = "local/pause:1"
+PAUSE_IMAGE: Final = "workerpool.test/pause:1"
 ADMIN: Final = "admin"
 IDENTITIES: Final = {
     ADMIN: "system:masters",

@@ -79,10 +79,21 @@ class LocalCluster(Cluster):
 
     def load(self, archive: Path) -> None:
         """Imports into containerd, under the names that the archive gives."""
-        command = ["ctr", f"--address={self.layout.containerd}", "--namespace=k8s.io", "images", "import", str(archive)]
+        self._images("import", str(archive))
+
+    def tag(self, image: str, other: str) -> None:
+        """Gives an image of the node a second name. Raises Unavailable when it is not there."""
+        full = next(
+            (name for name in self._images("list", "--quiet").split() if f"/{name}".endswith(f"/{image}")), image
+        )
+        self._images("tag", "--force", full, full.removesuffix(image) + other)
+
+    def _images(self, *arguments: str) -> str:
+        command = ["ctr", f"--address={self.layout.containerd}", "--namespace=k8s.io", "images", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=False)
         if done.returncode:
-            raise Unavailable(f"loading {archive} failed: {done.stderr}")
+            raise Unavailable(f"{' '.join(arguments)} failed in containerd: {done.stderr}")
+        return done.stdout
 
     def audit_log(self) -> list[dict[str, Any]]:
         """The API server's own file."""

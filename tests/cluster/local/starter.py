@@ -149,7 +149,7 @@ def _bring_up(cluster: LocalCluster, pause: Path) -> None:
         components.start(name)
     until(layout.containerd.exists, 30, "containerd listens")
     archive = layout.config("pause.tar")
-    program_archive(pause, f"docker.io/{PAUSE_IMAGE}", archive)
+    program_archive(pause, PAUSE_IMAGE, archive)
     cluster.load(archive)
     cluster.wait_api()
     say("starting the controllers, the scheduler and the node")

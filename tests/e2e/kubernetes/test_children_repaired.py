@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.local.layout import PAUSE_IMAGE
 from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool, pool_manifest
 from tests.e2e.kubernetes.release import Operator
@@ -101,7 +102,7 @@ def test_a_deployment_of_our_own_without_an_owner_is_taken_in(busy: Pool) -> Non
 
 def test_the_deployment_of_somebody_else_is_left_alone(operator: Operator, new_pool: NewPool) -> None:
     """Its pods run on, and the pool says what is in its way."""
-    web = {"name": "web", "image": "local/pause:1", "imagePullPolicy": "Never"}
+    web = {"name": "web", "image": PAUSE_IMAGE, "imagePullPolicy": "Never"}
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [web]}}
     spec = {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": template}
     foreign = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec}

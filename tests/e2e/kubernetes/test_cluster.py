@@ -27,7 +27,7 @@ RESTRICTED = {
 }
 
 
-PROBE_IMAGE = "local/probe:1"
+PROBE_IMAGE = "workerpool.test/probe:1"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,7 +36,7 @@ def probe_image(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> N
     with outside():
         program = binary_dir("pods") / "probe"
     archive = tmp_path_factory.mktemp("probe") / "probe.tar"
-    program_archive(program, f"docker.io/{PROBE_IMAGE}", archive)
+    program_archive(program, PROBE_IMAGE, archive)
     cluster.load(archive)
 
 

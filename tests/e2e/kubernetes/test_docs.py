@@ -40,19 +40,12 @@ def bare(cluster: Cluster, cluster_images: Images) -> Iterator[LocalCluster]:
         cluster_images.example.ref: "workerpool/example-ast:2",
     }
     for there, wanted in images.items():
-        give_name(cluster, there, wanted)
+        cluster.tag(there, wanted)
     yield cluster
     gone = ("--ignore-not-found", "--timeout=120s")
     cluster.kubectl("delete", "customresourcedefinition", CRD, *gone, timeout=130)
     cluster.kubectl("delete", "namespace", "demo", NAMESPACE, *gone, timeout=130)
     cluster.kubectl("delete", "clusterroles,clusterrolebindings", "--selector=app.kubernetes.io/instance=workerpool")
-
-
-def give_name(cluster: LocalCluster, there: str, wanted: str) -> None:
-    """Another name for an image of the node."""
-    address = f"--address={cluster.layout.containerd}"
-    names = (f"docker.io/{there}", f"docker.io/{wanted}")
-    subprocess.run(["ctr", address, "--namespace=k8s.io", "images", "tag", "--force", *names], check=True)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Another image and another spec in the middle of 2,000 jobs: pods of the old template finish what they began."""
 
-import subprocess
 from typing import Any
 
 import pytest
@@ -23,11 +22,9 @@ PODS = 3
 def next_image(operator: Operator, components: Components) -> str:
     """The same image under another tag, as a release of the handlers that changes nothing would be."""
     assert isinstance(operator.cluster, LocalCluster), components
-    ctr = ("ctr", f"--address={operator.cluster.layout.containerd}", "--namespace=k8s.io")
     image = operator.images.example.ref
     following = image.rpartition(":")[0] + ":next"
-    tag = (*ctr, "images", "tag", "--force", f"docker.io/{image}", f"docker.io/{following}")
-    subprocess.run(tag, check=True, capture_output=True, timeout=60)
+    operator.cluster.tag(image, following)
     return following
 
 
