@@ -15,7 +15,8 @@ Kinds of block, by the words after the opening fence:
 import ast
 import json
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,3 +103,20 @@ def parse(block: Block) -> None:
         json.loads(block.body)
     elif block.language == "yaml":
         list(yaml.safe_load_all(block.body))
+
+
+def typed(
+    command: Command, folder: Path, environment: Mapping[str, str], seconds: float
+) -> "subprocess.CompletedProcess[str]":
+    """Runs a command as a reader types it; what it prints, errors included, is in ``stdout``."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command.text],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.e2e.executable_docs import Block, Command, blocks, commands, pages, parse
+from tests.e2e.executable_docs import Block, Command, blocks, commands, pages, parse, typed
 from tests.e2e.fresh_clone import ROOT, copy_clone
 
 ALL_BLOCKS = [block for page in pages(ROOT) for block in blocks(page)]
@@ -34,17 +33,7 @@ def _run(command: Command, folder: Path, page: Path) -> None:
         "COLUMNS": "120",
         "NO_COLOR": "1",
     }
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command.text],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
+    result = typed(command, folder, environment, COMMAND_SECONDS)
     place = f"{_name(page)}:{command.line}: {command.text}"
     assert result.returncode == 0, f"{place}\nfailed with {result.returncode}:\n{result.stdout}"
     assert command.matches(result.stdout), f"{place}\npromised:\n{command.expected}\nprinted:\n{result.stdout}"

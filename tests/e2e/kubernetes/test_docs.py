@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from tests.chart.helm import NAMESPACE, program
 from tests.cluster.api import Cluster
 from tests.cluster.images.build import Images
 from tests.cluster.local.provider import LocalCluster
-from tests.e2e.executable_docs import Command, blocks, commands, pages
+from tests.e2e.executable_docs import Command, blocks, commands, pages, typed
 from tests.e2e.fresh_clone import ROOT, copy_clone
 from tests.support.patience import until
 
@@ -65,27 +64,12 @@ def environment(bare: LocalCluster, cluster_database: str, tmp_path: Path) -> di
     }
 
 
-def typed(command: Command, folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    """One command, as a reader types it."""
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command.text],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
-
-
 def run(command: Command, folder: Path, environment: dict[str, str], place: str) -> None:
     """Types a command and compares what it prints; a question is asked again until the cluster got there."""
     printed: list[str] = []
 
     def as_promised() -> bool:
-        done = typed(command, folder, environment)
+        done = typed(command, folder, environment, COMMAND_SECONDS)
         printed.append(done.stdout)
         return done.returncode == 0 and command.matches(done.stdout)
 
