@@ -25,11 +25,6 @@ def selector(pool: str) -> dict[str, str]:
     return {names.LABEL_POOL: pool}
 
 
-def selector_text(pool: str) -> str:
-    """The same as a query, for list requests and the scale subresource."""
-    return ",".join(f"{key}={value}" for key, value in selector(pool).items())
-
-
 def ours(child: Mapping[str, Any], pool: str) -> bool:
     """Whether ``child`` carries the labels by which this operator finds the objects of ``pool``."""
     found = child.get("metadata", {}).get("labels") or {}

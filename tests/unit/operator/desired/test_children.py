@@ -11,7 +11,7 @@ from tests.support.pools import UID, pool
 from workerpool_contract import names
 from workerpool_contract.environment import from_environment, settings_of
 from workerpool_operator.desired.children import Children, children
-from workerpool_operator.desired.labels import controller_uid, labels, ours, selector_text
+from workerpool_operator.desired.labels import controller_uid, labels, ours, selector
 from workerpool_operator.desired.surroundings import IN_A_POD, Surroundings, Unbuildable
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -171,7 +171,7 @@ def test_marks_of_a_pool() -> None:
     assert not ours({"metadata": {}}, "orders")
     assert controller_uid(made) == UID
     assert controller_uid({"metadata": {"ownerReferences": [{"uid": "x"}]}}) is None
-    assert selector_text("orders") == "workerpool.dev/pool=orders"
+    assert selector("orders") == {"workerpool.dev/pool": "orders"}
     assert all(len(value) <= 63 for value in labels("a" * 52).values())
 
 
