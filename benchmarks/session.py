@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -43,8 +44,7 @@ def _tasks_of(contender: Contender, scale: Scale, measure: str) -> Iterator[Task
     """What one measure does with one contender."""
     for setting in contender.settings:
         if measure == "throughput":
-            jobs = scale.jobs(setting)
-            yield Task(measure, contender, setting, lambda stage, jobs=jobs: measures.throughput(stage, jobs))  # type: ignore[misc]
+            yield Task(measure, contender, setting, partial(measures.throughput, jobs=scale.jobs(setting)))
         elif measure == "latency" and setting.part != "extra":
             yield Task(measure, contender, setting, lambda stage: measures.latency(stage, scale))
         elif measure == "sleep" and setting.sleeps:

@@ -72,7 +72,8 @@ def _become_runner(path: str) -> None:
         ENV_LOG_LEVEL: "warning",
         "BENCH_SPEC": path,
     }
-    os.execve(sys.executable, [sys.executable, "-m", "workerpool", "run", "--all"], os.environ | settings)  # noqa: S606
+    command = [sys.executable, "-m", "workerpool", "run", "--all"]
+    os.execve(command[0], command, os.environ | settings)  # noqa: S606 - the command is ours, no shell is involved
 
 
 if __name__ == "__main__":

@@ -75,7 +75,9 @@ class PoolLoop:
     async def tick(self, *, deciding: bool = True) -> tuple[PoolView, ...]:
         """Looks at all pools, decides for those that are due (unless not ``deciding``), and returns the views."""
         readings = await self._read()
-        steps = (self._step(pool, reading, deciding) for pool, reading in zip(self._pools, readings, strict=True))
+        steps = (
+            self._step(pool, reading, deciding=deciding) for pool, reading in zip(self._pools, readings, strict=True)
+        )
         await asyncio.gather(*steps)
         return tuple(pool.view for pool in self._pools)
 
@@ -98,7 +100,7 @@ class PoolLoop:
         by_reader = {id(reader): answer for reader, answer in zip(readers, answers, strict=True)}
         return [by_reader[id(pool.reader)][pool.queue] for pool in self._pools]
 
-    async def _step(self, pool: ManagedPool, reading: Reading, deciding: bool) -> None:  # noqa: FBT001
+    async def _step(self, pool: ManagedPool, reading: Reading, *, deciding: bool) -> None:
         try:
             _measure(pool, reading, self._steady())
             pool.view = replace(pool.view, reading=reading, rates=pool.rates or Rates())
