@@ -17,7 +17,7 @@ from tests.support.postgres import free_port
 from workerpool_contract.names import ENV_APP, ENV_LOG_FORMAT, ENV_PROBE_HOST, ENV_PROBE_PORT, ENV_URL
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-DEADLINE = 15.0
+DEADLINE = 45.0
 """Seconds that anything may take; reached only when something is broken."""
 
 

@@ -20,8 +20,8 @@ from tests.support.apiserver import ApiServer
 from tests.support.patience import until
 from tests.support.postgres import free_port
 
-START_SECONDS = 30.0
-SECONDS = 15.0
+START_SECONDS = 90.0
+SECONDS = 45.0
 
 
 @dataclass

@@ -71,8 +71,9 @@ def test_the_idle_go_and_the_busy_stay(shop: Shop) -> None:
     assert cost(shop, "orders-b") is None
     assert {cost(shop, "orders-a"), cost(shop, "orders-c")} == {"-100"}
     written = [write for write in shop.writes()[len(before) :] if write[1] in {"pods", "deployments"}]
+    # One step or two: that depends on when the runners were heard. Each pod is marked once, and before the size falls.
+    assert sorted(name for _, kind, name in written if kind == "pods") == ["orders-a", "orders-c"]
     assert written[-1] == ("patch", "deployments", "orders")
-    assert len(written) == 3
 
 
 def test_a_pod_of_which_nobody_knows_what_it_does_counts_as_busy(shop: Shop) -> None:

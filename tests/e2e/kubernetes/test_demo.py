@@ -22,9 +22,9 @@ KINDS = "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,p
 SECONDS = 500
 
 
-def there(cluster: Cluster) -> str:
+def there(cluster: Cluster) -> set[str]:
     """Everything that is not inside a namespace."""
-    return cluster.kubectl("get", KINDS, "-o", "name")
+    return set(cluster.kubectl("get", KINDS, "-o", "name").split())
 
 
 def test_pods_come_from_zero_and_go_back_to_zero(cluster: Cluster, cluster_images: Images) -> None:
@@ -54,4 +54,5 @@ def test_pods_come_from_zero_and_go_back_to_zero(cluster: Cluster, cluster_image
     assert "ScaledUp" in done.stdout
     assert "ScaledDown" in done.stdout
     assert (ROOT / "build" / "ast-kubernetes.svg").read_text().startswith("<svg")
-    assert there(cluster) == before
+    # Namespaces of earlier tests may still be going meanwhile.
+    assert there(cluster) <= before
