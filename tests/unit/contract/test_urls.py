@@ -15,6 +15,14 @@ from workerpool_contract.urls import describe, without_passwords
         ("app:hunter2@db/queue", "the Postgres server"),
         ("host=db password=hunter2", "the Postgres server"),
         ("postgresql://app:12/hunter2@db/queue", "the Postgres server"),
+        ("postgresql://app:12#hunter2@db/queue", "the Postgres server"),
+        ("amqp://app:hunter2@mq:5673/jobs?heartbeat=15", "RabbitMQ at mq:5673/jobs"),
+        ("amqps://app:hunter2@[::1]:5671/%2Fjobs", "RabbitMQ at [::1]:5671/%2Fjobs"),
+        ("amqp://app:12/hunter2@mq/jobs", "the RabbitMQ server"),
+        ("amqp://app:12?hunter2@mq/jobs", "the RabbitMQ server"),
+        ("amqp://mq:port/jobs", "the RabbitMQ server"),
+        ("https://app:hunter2@mq:15671/api", "https://mq:15671/api"),
+        ("http://app:12/hunter2@mq:15672", "the web server"),
     ],
 )
 def test_a_url_is_described_without_credentials(url: str, shown: str) -> None:

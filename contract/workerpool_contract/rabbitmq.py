@@ -1,0 +1,183 @@
+"""What runners, publishers and the operator spell alike on a RabbitMQ broker: names, arguments and headers.
+
+A queue Q of jobs is three quorum queues ("lanes"): ``Q``, ``Q.high`` and ``Q.low``; its dead letters are in ``Q.dead``.
+Everything else is shared by the queues of a vhost and named ``workerpool.…``. Pure functions and constants only.
+"""
+
+import hashlib
+from typing import Any, Final, NamedTuple
+
+Arguments = dict[str, Any]
+"""Arguments of a declaration, as AMQP field table values."""
+
+HIGH_SUFFIX: Final = ".high"
+LOW_SUFFIX: Final = ".low"
+DEAD_SUFFIX: Final = ".dead"
+RESERVED_PREFIXES: Final = ("amq.", "workerpool.")
+MAX_QUEUE_BYTES: Final = 250
+"""AMQP names hold 255 bytes of UTF-8; the longest suffix takes five of them."""
+
+TOPICS: Final = "workerpool.topics"
+"""Topic exchange of plain and foreign publishes; the exchanges of the other two lanes add the lane's suffix."""
+CONTROL: Final = "workerpool.control"
+REPORTS: Final = "workerpool.reports"
+SUBSCRIPTIONS: Final = "workerpool.subscriptions"
+HISTORY: Final = "workerpool.history"
+MARKS: Final = "workerpool.marks"
+KEY_PREFIX: Final = "workerpool.key."
+WAIT_PREFIX: Final = "workerpool.wait."
+
+HISTORY_AGE: Final = "7D"
+HISTORY_BYTES: Final = 1_073_741_824
+MARKS_BYTES: Final = 67_108_864
+SUBSCRIPTIONS_BYTES: Final = 67_108_864
+DELIVERY_LIMIT: Final = 20
+"""The default crash budget of a work queue: RabbitMQ's own since 4.0."""
+
+DEFAULT_PORT: Final = 5672
+DEFAULT_TLS_PORT: Final = 5671
+MANAGEMENT_PORT: Final = 15672
+PROMETHEUS_PORT: Final = 15692
+
+# Headers of a message that this project wrote; times are milliseconds since 1970.
+HEADER_ID: Final = "workerpool-id"
+HEADER_ATTEMPTS: Final = "workerpool-attempts"
+HEADER_CRASHES: Final = "workerpool-crashes"
+HEADER_PRIORITY: Final = "workerpool-priority"
+HEADER_ENQUEUED: Final = "workerpool-enqueued"
+HEADER_DUE: Final = "workerpool-due"
+HEADER_EXPIRES: Final = "workerpool-expires"
+HEADER_KEY: Final = "workerpool-key"
+HEADER_QUEUE: Final = "workerpool-queue"
+HEADER_JOB_HEADERS: Final = "workerpool-headers"
+HEADER_FIRST_SEEN: Final = "workerpool-first-seen"
+HEADER_DELIVERIES: Final = "x-delivery-count"
+HEADER_PREFIX: Final = "workerpool-"
+
+BROKER_HEADER_PREFIXES: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
+"""What the broker writes into headers; none of it may travel on with a message that is published again."""
+
+
+class Lanes(NamedTuple):
+    """The three queues that hold the jobs of one queue; take from ``high`` first, from ``low`` last."""
+
+    high: str
+    normal: str
+    low: str
+
+
+class Wait(NamedTuple):
+    """One step of the ladder of waits: its ``name`` (queue and fanout exchange) and how long it holds, in seconds."""
+
+    name: str
+    seconds: int
+
+
+WAITS: Final = tuple(
+    Wait(f"{WAIT_PREFIX}{label}", seconds)
+    for label, seconds in (
+        ("1s", 1),
+        ("5s", 5),
+        ("15s", 15),
+        ("1m", 60),
+        ("5m", 300),
+        ("15m", 900),
+        ("1h", 3600),
+        ("6h", 21_600),
+    )
+)
+"""Shortest first. A queue dead-letters from its head only, so every queue holds one constant time."""
+
+
+def queue_problem(queue: str) -> str | None:
+    """Why ``queue`` can't be the name of a work queue, in words that complete "queue: 'x' …"; None when it can."""
+    size = len(queue.encode())
+    if not 1 <= size <= MAX_QUEUE_BYTES:
+        return f"has {size} bytes; RabbitMQ takes names of 1 to {MAX_QUEUE_BYTES} bytes (lanes add a suffix)"
+    if queue.startswith(RESERVED_PREFIXES):
+        return "begins with a reserved prefix (amq. or workerpool.); choose another name"
+    return None
+
+
+def lanes(queue: str) -> Lanes:
+    """The queues of the three lanes of ``queue``."""
+    return Lanes(f"{queue}{HIGH_SUFFIX}", queue, f"{queue}{LOW_SUFFIX}")
+
+
+def lane(queue: str, priority: int) -> str:
+    """The queue for a job of ``priority``: above 0 high, below 0 low."""
+    return f"{queue}{lane_suffix(priority)}"
+
+
+def lane_suffix(priority: int) -> str:
+    """What a lane adds to the name of its queue, and to the name of the topic exchange."""
+    if priority == 0:
+        return ""
+    return HIGH_SUFFIX if priority > 0 else LOW_SUFFIX
+
+
+def topic_exchange(priority: int) -> str:
+    """The exchange that copies a message of ``priority`` to the queues that subscribe to its routing key."""
+    return f"{TOPICS}{lane_suffix(priority)}"
+
+
+def dead(queue: str) -> str:
+    """The queue that keeps the dead letters of ``queue``."""
+    return f"{queue}{DEAD_SUFFIX}"
+
+
+def key_queue(queue: str, key: str) -> str:
+    """The queue whose one message stands for "an unfinished job of ``queue`` with this unique key exists"."""
+    digest = hashlib.sha256(f"{queue}\0{key}".encode()).hexdigest()
+    return f"{KEY_PREFIX}{digest[:32]}"
+
+
+def work_arguments(queue: str, delivery_limit: int = DELIVERY_LIMIT) -> Arguments:
+    """Of each lane of ``queue``: a message delivered ``delivery_limit`` times in vain becomes a dead letter."""
+    return {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": delivery_limit,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": dead(queue),
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def dead_arguments(version: tuple[int, int, int]) -> Arguments:
+    """Of a queue of dead letters on a broker of ``version``: nothing expires, browsing never drops.
+
+    From 4.0 on a queue without a limit of its own gets one of 20 deliveries; -1 means none. Older brokers have no
+    limit by default.
+    """
+    return {"x-queue-type": "quorum"} | ({"x-delivery-limit": -1} if version >= (4, 0, 0) else {})
+
+
+def wait_arguments(seconds: int) -> Arguments:
+    """Of a wait queue: after ``seconds`` the broker hands a message back to the queue that its routing key names."""
+    return {
+        "x-queue-type": "quorum",
+        "x-message-ttl": seconds * 1000,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def stream_arguments(max_bytes: int, max_age: str | None = None) -> Arguments:
+    """Of a stream that keeps at most ``max_bytes`` and, when given, ``max_age`` (``7D``) of records."""
+    base: Arguments = {"x-queue-type": "stream", "x-max-length-bytes": max_bytes}
+    return base | ({"x-max-age": max_age} if max_age else {})
+
+
+def key_arguments() -> Arguments:
+    """Of the queue of a unique key: it takes one message and refuses the next."""
+    return {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
+
+
+STREAMS: Final[dict[str, Arguments]] = {
+    SUBSCRIPTIONS: stream_arguments(SUBSCRIPTIONS_BYTES),
+    HISTORY: stream_arguments(HISTORY_BYTES, HISTORY_AGE),
+    MARKS: stream_arguments(MARKS_BYTES, HISTORY_AGE),
+}
+"""Streams of a vhost and their arguments."""

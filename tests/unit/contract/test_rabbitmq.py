@@ -1,0 +1,59 @@
+"""Names on a broker: lanes, ladders and keys are spelt once; names that can't work are refused with the reason."""
+
+import pytest
+
+from workerpool_contract import rabbitmq
+from workerpool_contract.rabbitmq import (
+    WAITS,
+    dead_arguments,
+    key_queue,
+    lane,
+    lanes,
+    queue_problem,
+    topic_exchange,
+    work_arguments,
+)
+
+
+@pytest.mark.parametrize(("priority", "queue"), [(5, "mail.high"), (0, "mail"), (-1, "mail.low")])
+def test_a_priority_has_its_lane(priority: int, queue: str) -> None:
+    assert lane("mail", priority) == queue
+    assert queue in lanes("mail")
+    assert topic_exchange(priority) == f"workerpool.topics{queue.removeprefix('mail')}"
+
+
+def test_dead_letters_of_every_lane_meet_in_one_queue() -> None:
+    assert work_arguments("mail", 5)["x-dead-letter-routing-key"] == "mail.dead"
+    assert work_arguments("mail", 5)["x-delivery-limit"] == 5
+
+
+@pytest.mark.parametrize(
+    ("version", "limit"), [((3, 10, 8), None), ((3, 13, 7), None), ((4, 0, 0), -1), ((4, 3, 1), -1)]
+)
+def test_browsing_never_drops_a_dead_letter(version: tuple[int, int, int], limit: int | None) -> None:
+    assert dead_arguments(version).get("x-delivery-limit") == limit
+
+
+def test_waits_grow_and_each_is_named_after_its_time() -> None:
+    assert [wait.seconds for wait in WAITS] == sorted({wait.seconds for wait in WAITS})
+    units = {"s": 1, "m": 60, "h": 3600}
+    for name, seconds in WAITS:
+        label = name.removeprefix(rabbitmq.WAIT_PREFIX)
+        assert int(label[:-1]) * units[label[-1]] == seconds
+
+
+def test_keys_of_two_queues_never_meet() -> None:
+    assert key_queue("a", "bc") != key_queue("ab", "c")
+    assert len(key_queue("a", "x" * 1000)) < 255
+
+
+@pytest.mark.parametrize(
+    ("queue", "word"),
+    [("", "0 bytes"), ("ä" * 126, "252 bytes"), ("amq.gen-1", "reserved"), ("workerpool.history", "reserved")],
+)
+def test_names_that_can_not_work_are_refused(queue: str, word: str) -> None:
+    assert word in (queue_problem(queue) or "")
+
+
+def test_ordinary_names_are_taken() -> None:
+    assert [queue_problem(name) for name in ("raw_sessions", "orders@billing", "ä" * 125)] == [None, None, None]
