@@ -99,7 +99,8 @@ class Dispatcher:
 
     async def _wait_for_room(self) -> None:
         try:
-            await asyncio.wait_for(self._room.wait(), 1.0)
+            async with asyncio.timeout(1.0):
+                await self._room.wait()
         except TimeoutError:
             return
 

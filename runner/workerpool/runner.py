@@ -114,7 +114,8 @@ class Runner:
             except SourceUnavailable as error:
                 log.warning("Trying again until the server answers: %s", error)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stop.wait(), delay)
+                    async with asyncio.timeout(delay):
+                        await self._stop.wait()
                 delay = min(10.0, delay * 2)
             else:
                 return True

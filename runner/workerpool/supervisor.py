@@ -117,7 +117,8 @@ class Supervisor:
             delay = restart_delay(crashes)
             logger.warning("process %d ended by itself (%s); starting it again in %g s", number, how(code), delay)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), delay)
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
 
     async def _live(self, number: int) -> int:
         """One life of the child in slot ``number``; returns its exit code."""

@@ -152,7 +152,8 @@ class Replica:
         delay = rules.restart_delay(self._crashes)
         self._why = f"{ended}; starts again after {delay:g} s"
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay)
+            async with asyncio.timeout(delay):
+                await self._stopping.wait()
 
     async def _spawn(self) -> Process:
         self._port = free_port()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from workerpool_contract.backlog import Backlog
 from workerpool_contract.environment import RunnerSettings
-from workerpool_contract.spec import PostgresMode, WorkerPool
+from workerpool_contract.source import PostgresMode
+from workerpool_contract.spec import WorkerPool
 from workerpool_operator.backlog.postgres import PostgresBacklog
 from workerpool_operator.backlog.watch import cap_for
 from workerpool_operator.local.logfiles import LogFollower
@@ -115,7 +116,8 @@ class Session:
                 return
             pause = min(LOOK_INTERVAL, max(0.0, self._loop.next_due - self._steady()))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
     def _over(self, views: Sequence[PoolView]) -> bool:
         pairs = list(zip(views, self._setup.pools, strict=True))

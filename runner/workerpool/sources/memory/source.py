@@ -66,7 +66,8 @@ class MemorySource:
         due = self.engine.next_due(self._queues)
         remaining = timeout if due is None else min(timeout, max(0.0, due - self.engine.clock()))
         try:
-            await asyncio.wait_for(self._woken.wait(), remaining)
+            async with asyncio.timeout(remaining):
+                await self._woken.wait()
         except TimeoutError:
             return remaining < timeout
         self._woken.clear()

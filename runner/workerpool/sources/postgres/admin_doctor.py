@@ -165,7 +165,8 @@ async def _notifications(patient: Patient, endpoint: Endpoint, connection: Conne
         sent = monotonic()
         await connection.execute("select pg_notify($1, '')", channel)
         try:
-            await asyncio.wait_for(heard.wait(), LISTEN_SECONDS)
+            async with asyncio.timeout(LISTEN_SECONDS):
+                await heard.wait()
         except TimeoutError:
             return judge.notifications(None)
         return judge.notifications(monotonic() - sent)

@@ -183,7 +183,8 @@ class ControlThread:
         if self._stopping.is_set():
             return
         try:
-            await asyncio.wait_for(self._soon.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._soon.wait()
         except TimeoutError:
             return
 

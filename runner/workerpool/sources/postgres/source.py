@@ -145,7 +145,8 @@ class PostgresSource:
     async def wait(self, timeout: float) -> bool:
         """Until a notification, a promotion or a reconnection, or until the timeout."""
         try:
-            await asyncio.wait_for(self._woken.wait(), timeout)
+            async with asyncio.timeout(timeout):
+                await self._woken.wait()
         except TimeoutError:
             return False
         self._woken.clear()
