@@ -8,11 +8,27 @@ Precedence: a WORKERPOOL_ variable, then the older names listed beside it (first
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from workerpool_contract import names
+from workerpool_contract.amqp import DEFAULT_VHOST, AmqpParts
 from workerpool_contract.model import DAY_SECONDS
-from workerpool_contract.spec import DRAIN_MARGIN_SECONDS, Backoff, PostgresMode, WorkerPoolSpec
-from workerpool_contract.variables import Alias, SettingsError, Variable, choice, integer, plain, seconds, words, write
+from workerpool_contract.rabbitmq import DELIVERY_LIMIT
+from workerpool_contract.rabbitmqsource import RabbitmqSource
+from workerpool_contract.source import PostgresMode
+from workerpool_contract.spec import DRAIN_MARGIN_SECONDS, Backoff, Builtin, WorkerPoolSpec
+from workerpool_contract.variables import (
+    Alias,
+    SettingsError,
+    Variable,
+    choice,
+    integer,
+    plain,
+    seconds,
+    truth,
+    words,
+    write,
+)
 
 MILLI = 0.001
 WEEK = 7 * DAY_SECONDS
@@ -38,6 +54,7 @@ class RunnerSettings:
 
     url: str | None = field(default=None, repr=False)
     app: str | None = None
+    builtin: str | None = None
     workers: tuple[str, ...] = ()
     pool: str | None = None
     queue: str | None = None
@@ -56,6 +73,15 @@ class RunnerSettings:
     max_crashes: int = 3
     max_payload: int = 1_048_576
     postgres_mode: str = PostgresMode.DIRECT.value
+    rabbitmq_host: str | None = None
+    rabbitmq_port: int | None = None
+    rabbitmq_vhost: str | None = None
+    rabbitmq_username: str | None = None
+    rabbitmq_password: str | None = field(default=None, repr=False)
+    rabbitmq_tls: bool = False
+    rabbitmq_ca_file: str | None = None
+    rabbitmq_delivery_limit: int = DELIVERY_LIMIT
+    rabbitmq_management_url: str | None = field(default=None, repr=False)
     probe_host: str = ""  # every address: the kubelet probes the pod's own, of either family
     probe_port: int = names.PROBE_PORT
     log_format: str = "text"
@@ -65,17 +91,32 @@ class RunnerSettings:
     state_dir: str | None = None
 
     @property
+    def effective_url(self) -> str | None:
+        """URL of the source: ``url``, else the one that the broker's parts make, else None."""
+        if self.url is not None or self.rabbitmq_host is None:
+            return self.url
+        return AmqpParts(
+            host=self.rabbitmq_host,
+            port=self.rabbitmq_port,
+            vhost=self.rabbitmq_vhost or DEFAULT_VHOST,
+            username=self.rabbitmq_username,
+            password=self.rabbitmq_password,
+            tls=self.rabbitmq_tls,
+        ).url
+
+    @property
     def effective_drain_timeout(self) -> float:
         """Seconds that running jobs get to finish when the runner is told to stop: unset, the job timeout plus 15."""
         return self.job_timeout + DRAIN_MARGIN_SECONDS if self.drain_timeout is None else self.drain_timeout
 
 
 VARIABLES: tuple[Variable, ...] = (
-    Variable(names.ENV_URL, "url", plain, (Alias("DATABASE_URL"),), secret=True),
+    Variable(names.ENV_URL, "url", plain, (Alias("DATABASE_URL"), Alias("RABBITMQ_URL")), secret=True),
     Variable(names.ENV_APP, "app", plain),
+    Variable(names.ENV_BUILTIN, "builtin", choice(*(b.value for b in Builtin))),
     Variable(names.ENV_WORKERS, "workers", words),
     Variable(names.ENV_POOL, "pool", plain),
-    Variable(names.ENV_QUEUE, "queue", plain),
+    Variable(names.ENV_QUEUE, "queue", plain, (Alias("RABBITMQ_QUEUE"),)),
     Variable(names.ENV_WORKER_ID, "worker_id", plain, (Alias("WORKER_ID"),)),
     Variable(names.ENV_CONCURRENCY, "concurrency", integer(1, 1000)),
     Variable(names.ENV_PROCESSES, "processes", integer(1, 64)),
@@ -100,6 +141,15 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(names.ENV_MAX_CRASHES, "max_crashes", integer(1, 1000)),
     Variable(names.ENV_MAX_PAYLOAD, "max_payload", integer(1, 1 << 30)),
     Variable(names.ENV_POSTGRES_MODE, "postgres_mode", choice(*(m.value for m in PostgresMode))),
+    Variable(names.ENV_RABBITMQ_HOST, "rabbitmq_host", plain),
+    Variable(names.ENV_RABBITMQ_PORT, "rabbitmq_port", integer(1, 65_535)),
+    Variable(names.ENV_RABBITMQ_VHOST, "rabbitmq_vhost", plain),
+    Variable(names.ENV_RABBITMQ_USERNAME, "rabbitmq_username", plain),
+    Variable(names.ENV_RABBITMQ_PASSWORD, "rabbitmq_password", plain, secret=True),
+    Variable(names.ENV_RABBITMQ_TLS, "rabbitmq_tls", truth),
+    Variable(names.ENV_RABBITMQ_CA_FILE, "rabbitmq_ca_file", plain),
+    Variable(names.ENV_RABBITMQ_DELIVERY_LIMIT, "rabbitmq_delivery_limit", integer(1, 1_000_000)),
+    Variable(names.ENV_RABBITMQ_MANAGEMENT_URL, "rabbitmq_management_url", plain, secret=True),
     Variable(names.ENV_PROBE_HOST, "probe_host", plain),
     Variable(names.ENV_PROBE_PORT, "probe_port", integer(0, 65_535), (Alias("WORKER_HEALTH_PORT"),)),
     Variable(names.ENV_LOG_FORMAT, "log_format", choice("text", "json"), (Alias("LOG_FORMAT"),)),
@@ -113,6 +163,9 @@ VARIABLES: tuple[Variable, ...] = (
 def from_environment(environ: Mapping[str, str]) -> RunnerSettings:
     """The settings that ``environ`` describes; raises SettingsError for the first variable that can't be used."""
     found = {variable.field: variable.read(environ) for variable in VARIABLES}
+    if found["rabbitmq_host"] is not None and not environ.get(names.ENV_URL, "").strip():
+        # An older name of the URL is weaker than this one: a job may have a DATABASE_URL of its own.
+        found["url"] = None
     return RunnerSettings(**{name: value for name, value in found.items() if value is not None})
 
 
@@ -132,15 +185,15 @@ def settings_of(pool: str, spec: WorkerPoolSpec, url: str, base: RunnerSettings 
     ``base`` fills in what a spec has no word for (lease, log format, limits); the spec's own fields always win. Its
     log file is left out: replicas can't share one.
     """
-    postgres = spec.source.postgres
     retry, worker = spec.retry, spec.worker
     return replace(
         base or RunnerSettings(),
         url=url,
         app=worker.app,
+        builtin=worker.builtin.value if worker.builtin else None,
         workers=worker.names,
         pool=pool,
-        queue=postgres.queue if postgres else None,
+        queue=spec.source.queue,
         concurrency=worker.concurrency,
         processes=worker.processes,
         job_timeout=float(worker.job_timeout_seconds),
@@ -149,10 +202,25 @@ def settings_of(pool: str, spec: WorkerPoolSpec, url: str, base: RunnerSettings 
         retry_backoff=retry.backoff.value.lower() if retry.backoff else None,
         retry_initial_delay=_as_float(retry.initial_delay_seconds),
         retry_max_delay=_as_float(retry.max_delay_seconds),
-        postgres_mode=(postgres.mode if postgres else PostgresMode.DIRECT).value,
+        postgres_mode=(spec.source.postgres.mode if spec.source.postgres else PostgresMode.DIRECT).value,
         probe_port=spec.probes.port,
         log_file=None,
+        **_broker(spec.source.rabbitmq),
     )
+
+
+def _broker(source: RabbitmqSource | None) -> dict[str, Any]:
+    """What the spec says of a broker besides its secrets; the base has no say in it."""
+    return {
+        "rabbitmq_host": source.host if source else None,
+        "rabbitmq_port": source.port if source else None,
+        "rabbitmq_vhost": source.vhost if source else None,
+        "rabbitmq_username": None,
+        "rabbitmq_password": None,
+        "rabbitmq_tls": source is not None and source.host is not None and source.tls is not None,
+        "rabbitmq_delivery_limit": source.delivery_limit if source else DELIVERY_LIMIT,
+        "rabbitmq_management_url": None,
+    }
 
 
 def without_settings(environ: Mapping[str, str]) -> dict[str, str]:

@@ -17,25 +17,19 @@ from workerpool_contract.model import (
     PoolName,
     Port,
     PositiveSeconds,
-    QueueName,
     Replicas,
     Seconds,
-    SecretKey,
     WorkerName,
     misfit,
 )
 from workerpool_contract.podtemplate import LabelKey, LabelValue, PodTemplateDocument
 from workerpool_contract.scaling import Scaling
+from workerpool_contract.source import Source
 from workerpool_contract.status import WorkerPoolStatus
 
 DRAIN_MARGIN_SECONDS = 15
-
-
-class PostgresMode(StrEnum):
-    """How the server is reached."""
-
-    DIRECT = "Direct"
-    POOLED = "Pooled"
+APP_OR_BUILTIN = "exactly one of app and builtin is needed; set app to your module, or builtin to s3-archive"
+NAMES_NEED_APP = "names choose among the workers of app, and a builtin is one worker; remove names"
 
 
 class Backoff(StrEnum):
@@ -46,41 +40,10 @@ class Backoff(StrEnum):
     FIXED = "Fixed"
 
 
-class SecretKeyRef(Model):
-    """One value in a Secret of the same namespace."""
+class Builtin(StrEnum):
+    """The workers that come with WorkerPool."""
 
-    name: ObjectName = Field(description="Name of the Secret.")
-    key: SecretKey = Field(default="url", description="Key inside the Secret.")
-
-
-class PostgresSource(Model):
-    """A queue in a Postgres database (14 or newer) that carries the workerpool schema."""
-
-    url_secret_ref: SecretKeyRef | None = Field(
-        default=None,
-        description="Where the connection URL is (postgresql://user:password@host:5432/database). "
-        "On one machine it may be unset: WORKERPOOL_URL or the embedded database is used then.",
-    )
-    queue: QueueName = Field(description="Name of the queue whose backlog sets the size of this pool.")
-    mode: PostgresMode = Field(
-        default=PostgresMode.DIRECT,
-        description="Pooled: the URL leads to a pooler in transaction mode (PgBouncer), so no session state.",
-    )
-
-
-class Source(Model):
-    """Where the jobs are: exactly one member."""
-
-    postgres: PostgresSource | None = Field(
-        default=None, description="A queue in Postgres, by its name and the Secret that holds the URL."
-    )
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> "Source":
-        if self.postgres is None:
-            msg = "exactly one source is needed; set postgres"
-            raise ValueError(msg)
-        return self
+    S3_ARCHIVE = "s3-archive"
 
 
 class WorkerSpec(Model):
@@ -92,7 +55,14 @@ class WorkerSpec(Model):
             "Container image with the runner and your code; unset: the operator's default. Not used on one machine."
         ),
     )
-    app: ModuleName = Field(description="Python module that defines the workers, for example shop.workers.")
+    app: ModuleName | None = Field(
+        default=None, description="Python module that defines the workers, for example shop.workers."
+    )
+    builtin: Builtin | None = Field(
+        default=None,
+        description="A worker that comes with WorkerPool, instead of app. s3-archive: stores each job of the queue as "
+        "an object in an S3 server.",
+    )
     names: tuple[WorkerName, ...] = Field(
         default=(),
         max_length=64,
@@ -135,6 +105,14 @@ class WorkerSpec(Model):
         if self.drain_timeout_seconds is None:
             return self.job_timeout_seconds + DRAIN_MARGIN_SECONDS
         return self.drain_timeout_seconds
+
+    @model_validator(mode="after")
+    def _one_worker(self) -> "WorkerSpec":
+        if (self.app is None) == (self.builtin is None):
+            raise misfit(APP_OR_BUILTIN, "app")
+        if self.builtin is not None and self.names:
+            raise misfit(NAMES_NEED_APP, "names")
+        return self
 
     @model_validator(mode="after")
     def _drain_covers_a_job(self) -> "WorkerSpec":

@@ -95,6 +95,24 @@ def choice(*allowed: str) -> Callable[[str, float], str]:
     return parse
 
 
+def truth(text: str, _scale: float) -> bool:
+    """A parser of yes and no in their usual spellings."""
+    spellings = {
+        "true": True,
+        "yes": True,
+        "on": True,
+        "1": True,
+        "false": False,
+        "no": False,
+        "off": False,
+        "0": False,
+    }
+    if text.lower() not in spellings:
+        expected = "true or false"
+        raise ValueError(expected)
+    return spellings[text.lower()]
+
+
 def words(text: str, _scale: float) -> tuple[str, ...]:
     """A parser of a comma-separated list."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -109,6 +127,8 @@ def write(value: object) -> str:
     """The text that the parsers above turn back into ``value``."""
     if isinstance(value, tuple):
         return ",".join(value)
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from workerpool_contract.podtemplate import GRACE_IS_DERIVED
+from workerpool_contract.rabbitmq import MAX_QUEUE_BYTES, RESERVED_PREFIXES
+from workerpool_contract.rabbitmqsource import HOST_OR_URL, MANAGEMENT_URL_TWICE, PART_NEEDS_HOST, PARTS, QUEUE_NAME
 from workerpool_contract.scaling import HOLD_AT_NEEDS_REPLICAS, Scaling
-from workerpool_contract.spec import WorkerSpec
+from workerpool_contract.source import EXACTLY_ONE_SOURCE
+from workerpool_contract.spec import APP_OR_BUILTIN, NAMES_NEED_APP, WorkerSpec
 
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 MOST = f"(has(self.maxReplicas) ? self.maxReplicas : {Scaling().max_replicas})"
@@ -56,8 +59,26 @@ RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
             "metadata.name must be a DNS label of at most 52 characters; choose a shorter name without dots",
         ),
     ),
-    ("spec", "source"): (Rule("has(self.postgres)", "exactly one source is needed; set postgres"),),
+    ("spec", "source"): (Rule("has(self.postgres) != has(self.rabbitmq)", EXACTLY_ONE_SOURCE),),
+    ("spec", "source", "rabbitmq"): (
+        Rule("!has(self.urlSecretRef) || !has(self.host)", HOST_OR_URL, field=".host"),
+        *(
+            Rule(f"has(self.host) || !has(self.{part})", PART_NEEDS_HOST.format(part), field=f".{part}")
+            for part in PARTS.values()
+        ),
+        Rule(
+            f"size(bytes(self.queue)) <= {MAX_QUEUE_BYTES} && "
+            + " && ".join(f"!self.queue.startsWith('{prefix}')" for prefix in RESERVED_PREFIXES),
+            QUEUE_NAME,
+            field=".queue",
+        ),
+    ),
+    ("spec", "source", "rabbitmq", "management"): (
+        Rule("!has(self.url) || !has(self.urlSecretRef)", MANAGEMENT_URL_TWICE, field=".url"),
+    ),
     ("spec", "worker"): (
+        Rule("has(self.app) != has(self.builtin)", APP_OR_BUILTIN, field=".app"),
+        Rule("!has(self.builtin) || !has(self.names) || size(self.names) == 0", NAMES_NEED_APP, field=".names"),
         Rule(
             f"!has(self.drainTimeoutSeconds) || self.drainTimeoutSeconds >= {TIMEOUT}",
             "drainTimeoutSeconds is below jobTimeoutSeconds; raise drainTimeoutSeconds or lower jobTimeoutSeconds",

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from workerpool_contract.backlog import Backlog, Unknown
-from workerpool_contract.spec import SecretKeyRef, WorkerPool
+from workerpool_contract.secretrefs import SecretKeyRef
+from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
 from workerpool_operator.backlog.hub import Hub
 from workerpool_operator.backlog.watch import Look, watch_of

@@ -20,7 +20,7 @@ from workerpool.sources.base import Enqueued, NewJob, Publisher
 from workerpool.telemetry import trace_headers
 from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
 from workerpool_contract.names import ENV_URL
-from workerpool_contract.spec import PostgresMode
+from workerpool_contract.source import PostgresMode
 
 T = TypeVar("T")
 

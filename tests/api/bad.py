@@ -37,8 +37,8 @@ BAD: dict[str, tuple[str, str]] = {
     # source
     "no source": ("spec.source", "source:"),
     "an empty source": ("spec.source", "source: {}"),
-    "a source that is not there yet": ("spec.source.rabbitmq", "source: {rabbitmq: {queue: q}}"),
-    "two sources": ("spec.source.rabbitmq", "source: {postgres: {queue: q}, rabbitmq: {queue: q}}"),
+    "a source that is not known": ("spec.source.kafka", "source: {kafka: {queue: q}}"),
+    "two sources": ("spec.source", "source: {postgres: {queue: q}, rabbitmq: {queue: q}}"),
     "no queue": ("spec.source.postgres.queue", "source: {postgres: {mode: Direct}}"),
     "an empty queue": ("spec.source.postgres.queue", "source: {postgres: {queue: ''}}"),
     "a queue that is a number": ("spec.source.postgres.queue", "source: {postgres: {queue: 2024}}"),

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from workerpool_contract.backlog import Reading, RunnerReport, Unknown
 from workerpool_contract.scaling import Scaling
-from workerpool_contract.spec import PostgresMode, SecretKeyRef, WorkerPool
+from workerpool_contract.secretrefs import SecretKeyRef
+from workerpool_contract.source import PostgresMode
+from workerpool_contract.spec import WorkerPool
 from workerpool_operator.observe import Rates
 
 LEAST_CAP, MOST_CAP = 10_000, 100_000

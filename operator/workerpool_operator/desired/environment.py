@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from workerpool_contract import names
 from workerpool_contract.environment import VARIABLES, settings_of, to_environment
-from workerpool_contract.spec import PostgresSource, SecretKeyRef, WorkerPool
+from workerpool_contract.secretrefs import SecretKeyRef
+from workerpool_contract.source import PostgresSource
+from workerpool_contract.spec import WorkerPool
 from workerpool_contract.variables import write
 from workerpool_operator.desired.surroundings import SECRET_REF_MISSING, Surroundings, Unbuildable
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from workerpool_contract.backlog import Unknown
-from workerpool_contract.spec import SecretKeyRef
+from workerpool_contract.secretrefs import SecretKeyRef
 from workerpool_operator.backlog.watch import secret_forbidden, secret_key_missing, secret_missing, secret_unnamed
 from workerpool_operator.kube.api import SECRETS, ApiError, Body, Forbidden, KubeApi, NotFound
 from workerpool_operator.kube.objects import PoolKey

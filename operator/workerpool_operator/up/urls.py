@@ -7,7 +7,8 @@ First that is there: ``--url``; the Secret that urlSecretRef names, when it is i
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from workerpool_contract.spec import SecretKeyRef, WorkerPool
+from workerpool_contract.secretrefs import SecretKeyRef
+from workerpool_contract.spec import WorkerPool
 from workerpool_operator.manifest import Manifests
 
 

@@ -20,6 +20,7 @@ settings = st.builds(
     RunnerSettings,
     url=st.none() | text,
     app=st.none() | text,
+    builtin=st.none() | st.just("s3-archive"),
     workers=st.lists(text, max_size=5).map(tuple),
     pool=st.none() | text,
     queue=st.none() | text,
@@ -38,6 +39,15 @@ settings = st.builds(
     max_crashes=st.integers(1, 1000),
     max_payload=st.integers(1, 1 << 30),
     postgres_mode=st.sampled_from(["Direct", "Pooled"]),
+    rabbitmq_host=st.none() | text,
+    rabbitmq_port=st.none() | st.integers(1, 65_535),
+    rabbitmq_vhost=st.none() | text,
+    rabbitmq_username=st.none() | text,
+    rabbitmq_password=st.none() | text,
+    rabbitmq_tls=st.booleans(),
+    rabbitmq_ca_file=st.none() | text,
+    rabbitmq_delivery_limit=st.integers(1, 1_000_000),
+    rabbitmq_management_url=st.none() | text,
     probe_host=text,
     probe_port=st.integers(0, 65_535),
     log_format=st.sampled_from(["text", "json"]),
@@ -61,6 +71,7 @@ def test_every_field_has_a_variable_and_a_strategy() -> None:
     changed = RunnerSettings(
         url="u",
         app="a",
+        builtin="s3-archive",
         workers=("w",),
         pool="p",
         queue="q",
@@ -79,6 +90,15 @@ def test_every_field_has_a_variable_and_a_strategy() -> None:
         max_crashes=1,
         max_payload=1,
         postgres_mode="Pooled",
+        rabbitmq_host="h",
+        rabbitmq_port=1,
+        rabbitmq_vhost="v",
+        rabbitmq_username="u",
+        rabbitmq_password="p",
+        rabbitmq_tls=True,
+        rabbitmq_ca_file="c",
+        rabbitmq_delivery_limit=5,
+        rabbitmq_management_url="m",
         probe_host="h",
         probe_port=1,
         log_format="json",
@@ -123,6 +143,45 @@ def test_a_spec_becomes_settings() -> None:
     )
 
 
+def test_a_broker_in_a_spec_becomes_settings() -> None:
+    """The base has no say in where the broker is; what is secret comes from elsewhere."""
+    source = {"host": "mq", "vhost": "a/b", "tls": {}, "queue": "raw_sessions", "deliveryLimit": 5}
+    spec = WorkerPoolSpec.model_validate({"source": {"rabbitmq": source}, "worker": {"builtin": "s3-archive"}})
+    base = RunnerSettings(rabbitmq_host="other", rabbitmq_port=1, rabbitmq_password="other")
+    found = settings_of("archive", spec, "amqps://mq/x", base)
+    assert (found.builtin, found.app, found.queue, found.rabbitmq_delivery_limit) == (
+        "s3-archive",
+        None,
+        "raw_sessions",
+        5,
+    )
+    assert (found.rabbitmq_host, found.rabbitmq_port, found.rabbitmq_vhost) == ("mq", None, "a/b")
+    assert found.rabbitmq_tls
+    assert found.rabbitmq_password is None
+
+
+def test_parts_make_a_url() -> None:
+    """Nothing is encoded in the variables, everything in the URL; a URL is stronger than the parts."""
+    parts = {
+        "WORKERPOOL_RABBITMQ_HOST": "mq",
+        "WORKERPOOL_RABBITMQ_VHOST": "a/b",
+        "WORKERPOOL_RABBITMQ_USERNAME": "u@x",
+        "WORKERPOOL_RABBITMQ_PASSWORD": "p:/#%",
+    }
+    assert from_environment(parts).effective_url == "amqp://u%40x:p%3A%2F%23%25@mq:5672/a%2Fb"
+    assert from_environment({**parts, "WORKERPOOL_RABBITMQ_TLS": "Yes"}).effective_url == (
+        "amqps://u%40x:p%3A%2F%23%25@mq:5671/a%2Fb"
+    )
+    assert from_environment({**parts, "WORKERPOOL_URL": "amqp://b"}).effective_url == "amqp://b"
+    assert from_environment({}).effective_url is None
+
+
+def test_an_older_name_of_the_url_is_weaker_than_a_broker() -> None:
+    """A job may have a database of its own, in DATABASE_URL."""
+    environ = {"WORKERPOOL_RABBITMQ_HOST": "mq", "DATABASE_URL": "postgresql://db/own", "RABBITMQ_URL": "amqp://old"}
+    assert from_environment(environ).effective_url == "amqp://guest:guest@mq:5672/%2F"
+
+
 def test_replicas_share_no_log_file() -> None:
     """Neither the variable nor the base settings carry it to the runners of a pool."""
     base = from_environment({"WORKERPOOL_LOG_FILE": "all.log"})
@@ -133,7 +192,7 @@ def test_replicas_share_no_log_file() -> None:
 
 def test_drain_timeout_is_that_of_the_spec_and_no_url_is_printed() -> None:
     """A runner without a pool drains for as long as one with a pool; its settings may end up in a traceback."""
-    found = RunnerSettings(job_timeout=60.0, url="postgresql://app:hunter2@db/q")
+    found = RunnerSettings(job_timeout=60.0, url="postgresql://app:hunter2@db/q", rabbitmq_password="hunter2")
     assert found.effective_drain_timeout == 75.0
     assert "hunter2" not in repr(found)
 
@@ -166,6 +225,8 @@ def test_older_names_fill_in_and_the_new_name_wins() -> None:
     )
     newer = from_environment({**old, "WORKER_MAX_RETRIES": "4", "WORKERPOOL_PROBE_PORT": "3006"})
     assert (newer.max_retries, newer.probe_port) == (4, 3006)
+    broker = {"RABBITMQ_URL": "amqp://mq", "RABBITMQ_QUEUE": "raw_sessions"}
+    assert from_environment(broker) == RunnerSettings(url="amqp://mq", queue="raw_sessions")
     assert from_environment({**old, "WORKERPOOL_MAX_RETRIES": "1", "WORKER_MAX_RETRIES": "4"}).max_retries == 1
 
 
@@ -180,6 +241,7 @@ def test_older_names_fill_in_and_the_new_name_wins() -> None:
         ({"WORKERPOOL_PROBE_PORT": "--1"}, "'--1' is not a whole number"),
         ({"JOB_TIMEOUT_MS": "soon"}, "JOB_TIMEOUT_MS: 'soon' is not a number of milliseconds from 1 to"),
         ({"WORKERPOOL_JOB_TIMEOUT_SECONDS": "nan"}, "is not a number of seconds"),
+        ({"WORKERPOOL_RABBITMQ_TLS": "maybe"}, "WORKERPOOL_RABBITMQ_TLS: 'maybe' is not true or false"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: 'xml' is not one of text, json"),
     ],
 )

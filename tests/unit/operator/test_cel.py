@@ -16,6 +16,23 @@ count = st.integers(1, 12)
 
 
 @st.composite
+def rabbitmq(draw: st.DrawFn) -> dict[str, Any]:
+    """Sources on a broker whose fields are fine one by one."""
+    secret = st.just({"name": "s"})
+    management = st.fixed_dictionaries({}, optional={"url": st.just("http://mq:15672"), "urlSecretRef": secret})
+    queue = st.sampled_from(["q"] * 5 + ["q" * 250, "é" * 125, "é" * 126, "amq.q", "workerpool.q"])
+    ways: list[dict[str, Any]] = [
+        {"urlSecretRef": {"name": "s"}},
+        {"host": "mq"},
+        {},
+        {"urlSecretRef": {"name": "s"}, "host": "mq"},
+    ]
+    optional = {"port": st.just(5672), "vhost": st.just("/"), "credentialsSecretRef": secret, "tls": st.just({})}
+    rest = st.fixed_dictionaries({"queue": queue}, optional={**optional, "management": management})
+    return {**draw(st.sampled_from(ways)), **draw(rest)}
+
+
+@st.composite
 def manifests(draw: st.DrawFn) -> dict[str, Any]:
     """Manifests whose fields are fine one by one; together they may break any rule."""
 
@@ -29,9 +46,11 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
         fallback=st.fixed_dictionaries({"replicas": count}),
         pause=st.just(pause),
     )
-    worker = {"app": "a", **some(jobTimeoutSeconds=st.integers(1, 400), drainTimeoutSeconds=st.integers(0, 400))}
+    timeouts = some(jobTimeoutSeconds=st.integers(1, 400), drainTimeoutSeconds=st.integers(0, 400))
+    code = [{"app": "a"}] * 5 + [{"builtin": "s3-archive"}, {}, {"app": "a", "builtin": "s3-archive"}]
+    worker = draw(st.sampled_from(code)) | timeouts | some(names=st.sampled_from([[], ["w"]]))
     spec = {
-        "source": draw(st.sampled_from([{}] + [{"postgres": {"queue": "q"}}] * 7)),
+        "source": some(postgres=st.just({"queue": "q"})) | some(rabbitmq=st.just(draw(rabbitmq()))),
         "worker": worker,
         **some(retry=st.just(some(initialDelaySeconds=count, maxDelaySeconds=count)), scaling=st.just(scaling)),
     }
@@ -72,11 +91,22 @@ def test_the_crd_refuses_what_the_models_refuse(manifest: dict[str, Any]) -> Non
         ({"scaling": {"fallback": {"replicas": 11}}}, "fallback.replicas is above maxReplicas"),
         ({"scaling": {"pause": {"mode": "HoldAt", "replicas": 11}}}, "pause.replicas is above maxReplicas"),
         ({"scaling": {"pause": {"mode": "HoldAt"}}}, "replicas is required with mode HoldAt"),
-        ({"worker": {"drainTimeoutSeconds": 299}}, "drainTimeoutSeconds is below jobTimeoutSeconds"),
+        ({"worker": {"app": "a", "drainTimeoutSeconds": 299}}, "drainTimeoutSeconds is below jobTimeoutSeconds"),
         ({"retry": {"initialDelaySeconds": 2, "maxDelaySeconds": 1}}, "initialDelaySeconds is above maxDelaySeconds"),
         ({"source": {}}, "exactly one source is needed"),
+        ({"source": {"postgres": {}, "rabbitmq": {"queue": "q"}}}, "exactly one source is needed"),
+        ({"source": {"rabbitmq": {"queue": "q", "host": "h", "urlSecretRef": {}}}}, "urlSecretRef and host exclude"),
+        ({"source": {"rabbitmq": {"queue": "q", "port": 1}}}, "port belongs to host"),
+        ({"source": {"rabbitmq": {"queue": "é" * 126}}}, "queue is longer than 250 bytes"),
+        ({"source": {"rabbitmq": {"queue": "amq.q"}}}, "queue is longer than 250 bytes of UTF-8 or begins with"),
         (
-            {"worker": {"podTemplate": {"spec": {"terminationGracePeriodSeconds": 30}}}},
+            {"source": {"rabbitmq": {"queue": "q", "management": {"url": "", "urlSecretRef": {}}}}},
+            "url and urlSecretRef",
+        ),
+        ({"worker": {}}, "exactly one of app and builtin"),
+        ({"worker": {"builtin": "s3-archive", "names": ["a"]}}, "names choose among the workers of app"),
+        (
+            {"worker": {"app": "a", "podTemplate": {"spec": {"terminationGracePeriodSeconds": 30}}}},
             "terminationGracePeriodSeconds is derived",
         ),
     ],

@@ -79,6 +79,8 @@ def test_rules_sit_where_their_fields_are() -> None:
     assert rules == {
         "",
         ".spec.source",
+        ".spec.source.rabbitmq",
+        ".spec.source.rabbitmq.management",
         ".spec.worker",
         ".spec.worker.podTemplate.spec",
         ".spec.retry",

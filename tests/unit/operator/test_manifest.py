@@ -44,10 +44,11 @@ def test_pools_and_secrets_of_several_files() -> None:
 def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
     """One run of the command is enough to correct a manifest."""
     text = GOOD.replace("maxReplicas: 20", "maxReplicas: many").replace("app: shop.workers", "concurency: 3")
+    text = text.replace(", queue: certificates", "")
     assert problems(text) == [
         (
-            "pool.yaml:7: spec.worker.app: is missing; add it: "
-            "Python module that defines the workers, for example shop.workers"
+            "pool.yaml:6: spec.source.postgres.queue: is missing; add it: "
+            "Name of the queue whose backlog sets the size of this pool"
         ),
         "pool.yaml:8: spec.worker.concurency: unknown field; did you mean concurrency?",
         "pool.yaml:9: spec.scaling.maxReplicas: 'many' is not a whole number; write one without quotes",
@@ -86,7 +87,14 @@ def test_every_mistake_of_a_file_is_told_with_its_line() -> None:
         ),
         ("kind: WorkerPool", "kind: WorkerPools", ":2: kind: 'WorkerPools' is not known; did you mean WorkerPool?"),
         ("kind: WorkerPool", "kind: [1]", ":1: kind: is missing; add kind: WorkerPool"),
-        ("postgres:", "rabbitmq:", ":6: spec.source.rabbitmq: unknown field; known here: postgres"),
+        ("postgres:", "kafka:", ":6: spec.source.kafka: unknown field; known here: postgres, rabbitmq"),
+        (
+            "postgres: {",
+            "rabbitmq: {host: mq, ",
+            ":6: spec.source.rabbitmq.host: urlSecretRef and host exclude each other; remove one",
+        ),
+        ("postgres: {", "rabbitmq: {vhost: v, ", ":6: spec.source.rabbitmq.vhost: belongs to host; set host, or write"),
+        ("app: shop.workers", "processes: 1", "spec.worker.app: exactly one of app and builtin is needed; set app to"),
         ("app: shop.workers", "app: shop.workers\n    app: b", ":8: field 'app' is there twice; remove one"),
         (
             "  worker:\n",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from workerpool_contract.spec import SecretKeyRef
+from workerpool_contract.secretrefs import SecretKeyRef
 from workerpool_contract.status import (
     BacklogSummary,
     Condition,

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from tests.support.virtual_time import VirtualLoop, run, until
 from workerpool_contract.backlog import Unknown
-from workerpool_contract.spec import SecretKeyRef
+from workerpool_contract.secretrefs import SecretKeyRef
 from workerpool_operator.kube.api import Body, Forbidden, KubeApi, NotFound, Resource
 from workerpool_operator.kube.objects import PoolKey
 from workerpool_operator.kube.owned import Sightings
