@@ -13,7 +13,7 @@ from tests.cluster.fixtures import (
     namespace,
 )
 from tests.cluster.providers import prepare
-from tests.support.fixtures import database, empty_database, postgres_server
+from tests.support.fixtures import database, empty_database, postgres_server, rabbitmq_broker, vhost
 
 __all__ = [
     "cluster",
@@ -26,6 +26,8 @@ __all__ = [
     "local_machine",
     "namespace",
     "postgres_server",
+    "rabbitmq_broker",
+    "vhost",
 ]
 
 # A busy machine is not a defect: property tests have no time limit per example, only the limit of every test.

@@ -1,10 +1,11 @@
-"""Fixtures that need a Postgres server: one server per test process, one database per test."""
+"""Fixtures that need a server: one per test process; a database or a virtual host per test."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.postgres import Server, throw_away
+from tests.support.rabbitmq import Broker, Vhost, throw_away_broker
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +29,18 @@ def empty_database(postgres_server: Server) -> Iterator[str]:
     name = postgres_server.create_database(template=None)
     yield postgres_server.url(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_broker() -> Iterator[Broker]:
+    """The server of this test process; don't stop it, others use it too (``throw_away_broker`` starts your own)."""
+    with throw_away_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def vhost(rabbitmq_broker: Broker) -> Iterator[Vhost]:
+    """A fresh, empty virtual host."""
+    made = rabbitmq_broker.create_vhost()
+    yield made
+    rabbitmq_broker.drop_vhost(made)
