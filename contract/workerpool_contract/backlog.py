@@ -10,21 +10,28 @@ class Backlog:
     """One reading of one queue.
 
     ``ready``: jobs that a runner could claim now (expired leases included). ``in_flight``: jobs under a live lease.
-    ``delayed``: jobs due later (retries included). ``dead``: dead letters kept. ``truncated``: counting stopped at
-    the reader's cap, so the true ``ready`` is at least this. ``oldest_age``: seconds that the oldest ready job has
-    waited since it became claimable, None when nothing is ready. ``next_due``: seconds until the first delayed job is
-    due, None when there is none. ``completed`` and ``failed``: totals since the queue exists, for rates.
+    ``delayed``: jobs due later (retries included), None while unknown. ``dead``: dead letters kept. ``truncated``:
+    counting stopped at the reader's cap, so the true ``ready`` is at least this. ``oldest_age``: seconds that the
+    oldest ready job has waited since it became claimable, None when nothing is ready or nobody can tell.
+    ``next_due``: seconds until the first delayed job is due, None when there is none or nobody can tell.
+    ``completed`` and ``failed``: totals since some moment that stays the same, for rates.
+    ``age``: seconds that ready and in flight may lag behind the queue, 0 when it was asked itself just now.
+    ``in_flight_unknown``: why nobody knows what is in flight, with the cure; then ``in_flight`` is the least of it.
+    ``undeclared``: says that the queue does not exist yet, and how it comes into being; it counts as empty.
     """
 
     ready: int
     in_flight: int = 0
-    delayed: int = 0
+    delayed: int | None = 0
     dead: int = 0
     truncated: bool = False
     oldest_age: float | None = None
     next_due: float | None = None
     completed: int = 0
     failed: int = 0
+    age: float = 0.0
+    in_flight_unknown: str = ""
+    undeclared: str = ""
 
     @property
     def work(self) -> int:

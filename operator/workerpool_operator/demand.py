@@ -83,4 +83,5 @@ def _until_learned(observation: Observation, backlog: Backlog) -> tuple[float, T
 
 def _work(backlog: Backlog) -> str:
     more = " or more" if backlog.truncated else ""
-    return f"{backlog.ready}{more} ready and {backlog.in_flight} in flight"
+    unknown = " or more" if backlog.in_flight_unknown else ""
+    return f"{backlog.ready}{more} ready and {backlog.in_flight}{unknown} in flight"

@@ -104,6 +104,10 @@ def _of(pick: Callable[[Backlog], float | None]) -> Callable[[PoolFigures], floa
     return lambda figures: None if figures.backlog is None else pick(figures.backlog)
 
 
+def _in_flight(backlog: Backlog) -> int | None:
+    return None if backlog.in_flight_unknown else backlog.in_flight
+
+
 _GAUGES: dict[str, tuple[str, Callable[[PoolFigures], float | None]]] = {
     "desired_replicas": ("Replicas that the last decision asks for.", lambda it: it.status.desired_replicas),
     "replicas": ("Replicas that the Deployment was last told to run.", lambda it: it.size),
@@ -111,7 +115,8 @@ _GAUGES: dict[str, tuple[str, Callable[[PoolFigures], float | None]]] = {
     "max_replicas": ("The most replicas that the pool may have.", lambda it: it.maximum),
     "backlog_known": ("1 while the backlog can be read.", lambda it: it.known),
     "backlog_ready": ("Jobs that a runner could claim now; absent while unknown.", _of(lambda it: it.ready)),
-    "backlog_in_flight": ("Jobs that runners hold; absent while unknown.", _of(lambda it: it.in_flight)),
+    "backlog_age_seconds": ("How far the counts may lag behind the queue.", _of(lambda it: it.age)),
+    "backlog_in_flight": ("Jobs that runners hold; absent while unknown.", _of(_in_flight)),
     "backlog_delayed": ("Jobs due later; absent while unknown.", _of(lambda it: it.delayed)),
     "dead_letters": ("Dead letters kept; absent while unknown.", _of(lambda it: it.dead)),
     "oldest_age_seconds": ("Age of the oldest ready job; absent when none is known.", _of(lambda it: it.oldest_age)),

@@ -60,7 +60,10 @@ def maybe_busy(view: ReplicaView) -> bool:
 
 
 def rates_between(before: Sample, after: Sample, known: Rates | None) -> Rates:
-    """Rates from two readings and the rates before. Truncated counts say nothing about growth."""
+    """Rates from two readings and the rates before. Counts that are only the least say nothing about growth.
+
+    Where nobody knows what is delayed, a retry that comes due counts as a new job.
+    """
     span = after.at - before.at
     old, new = before.backlog, after.backlog
     last = known or Rates()
@@ -69,9 +72,11 @@ def rates_between(before: Sample, after: Sample, known: Rates | None) -> Rates:
     weight = 1.0 if known is None else 1 - math.exp(-span / MEMORY)
     finished = max(0, new.completed - old.completed) + max(0, new.dead - old.dead)
     finishing = _smooth(last.finishing, finished / span, weight)
-    if old.truncated or new.truncated:
+    if any(it.truncated or it.in_flight_unknown for it in (old, new)):
         return Rates(finishing, last.growth)
-    grown = new.work + new.delayed - old.work - old.delayed
+    grown = new.work - old.work
+    if new.delayed is not None and old.delayed is not None:
+        grown += new.delayed - old.delayed
     return Rates(finishing, _smooth(last.growth, grown / span, weight))
 
 

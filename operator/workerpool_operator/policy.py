@@ -106,9 +106,17 @@ def _floors(proposal: Proposal, observation: Observation, backlog: Backlog) -> P
         proposal = proposal.moved(
             ClampKind.TRUNCATED, max(proposal.replicas, current), "the count stopped at its limit"
         )
-    floor = min(current, max(observation.busy, min(1, backlog.in_flight)))
-    words = f"{observation.busy} busy" if observation.busy else f"{backlog.in_flight} still in flight"
-    return proposal.moved(ClampKind.BUSY, max(proposal.replicas, floor), words)
+    floor = min(current, max(observation.busy, min(1, backlog.in_flight), int(bool(backlog.in_flight_unknown))))
+    return proposal.moved(ClampKind.BUSY, max(proposal.replicas, floor), _held(observation.busy, backlog))
+
+
+def _held(busy: int, backlog: Backlog) -> str:
+    """Why replicas stay that the backlog does not ask for."""
+    if busy:
+        return f"{busy} busy"
+    if backlog.in_flight_unknown:
+        return "nobody knows what is in flight"
+    return f"{backlog.in_flight} still in flight"
 
 
 def _tolerance(proposal: Proposal, scaling: Scaling, current: int, demand: Demand, backlog: Backlog) -> Proposal:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from workerpool_contract import names
-from workerpool_contract.backlog import Reading, Unknown
+from workerpool_contract.backlog import Backlog, Reading, Unknown
 from workerpool_contract.scaling import Pause, PauseMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import (
@@ -145,9 +145,19 @@ def _active(pool: WorkerPool, state: PoolState, reading: Reading, decision: Deci
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Paused", message=pause.words)
     if isinstance(reading, Unknown):
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="BacklogUnknown", message=reading.reason)
-    if state.silence:
-        return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason="RunnersUnknown", message=state.silence)
-    return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason="BacklogKnown")
+    reason, message = _knowledge(state, reading)
+    return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason=reason, message=message)
+
+
+def _knowledge(state: PoolState, backlog: Backlog) -> tuple[str, str]:
+    """What is not known beside the backlog: a word for programs, and words for people."""
+    doubts = {
+        "InFlightUnknown": backlog.in_flight_unknown,
+        "QueueMissing": backlog.undeclared,
+        "RunnersUnknown": state.silence,
+        "BacklogKnown": "the counts may be some seconds old" if backlog.age else "",
+    }
+    return next(((reason, words) for reason, words in doubts.items() if words), ("BacklogKnown", ""))
 
 
 def _stops(pause: Pause, decision: Decision, now: float) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from workerpool_contract.urls import without_passwords
 from workerpool_operator.backlog.hub import Hub
-from workerpool_operator.backlog.postgres import open_postgres
+from workerpool_operator.backlog.opening import open_reader
 from workerpool_operator.controller import Clocks, Controller
 from workerpool_operator.handlers import registry_for, settings_for_kopf
 from workerpool_operator.health import HealthServer
@@ -66,7 +66,7 @@ class Service:
         self._world = World()
         add = self._queue.add
         api = Guarded(place.api, self._may_write, lambda resource: metrics.writes.labels(resource.plural).inc())
-        self._hub: Hub[PoolKey] = Hub(open_postgres, steady=clocks.steady, notify=add)
+        self._hub: Hub[PoolKey] = Hub(open_reader, steady=clocks.steady, notify=add)
         self._secrets = Secrets(api, add)
         self._relist = Relist(api, self._world, settings.namespaces, add)
         knowledge = Knowledge(self._hub.look, self._hub.refresh, self._secrets.sightings, settings.runner_image)

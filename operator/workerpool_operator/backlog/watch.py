@@ -1,24 +1,34 @@
 """What the hub is asked to watch, and what it shows of it. Pure."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workerpool_contract.backlog import Reading, RunnerReport, Unknown
 from workerpool_contract.scaling import Scaling
 from workerpool_contract.secretrefs import SecretKeyRef
-from workerpool_contract.source import PostgresMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.observe import Rates
 
 LEAST_CAP, MOST_CAP = 10_000, 100_000
+# Seconds between two readings of a queue whose pool sleeps and whose server pushes nothing.
+GLANCE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A server of queues and the credential for it, both in ``url``. ``pooled``: no session state, so no push."""
+    """A server of queues and the credential for it, both in ``url``. ``pooled``: no session state, so no push.
+
+    For RabbitMQ also: ``authority``, the certificate of a private authority as PEM text, and where the management API
+    and the Prometheus page are (http or https, without a path of their own), None for the usual ports of the host of
+    ``url``. An address of the management API without credentials is asked with those of ``url``.
+    """
 
     url: str = field(repr=False)
     pooled: bool = False
+    authority: str | None = field(default=None, repr=False)
+    management: str | None = field(default=None, repr=False)
+    prometheus: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,8 @@ class Watch:
     """What one pool wants to know.
 
     ``interval``: seconds between two readings. ``cap``: count no further. ``asleep``: the pool has no replica, so a
-    push wakes it, and nobody runs of whom a report could speak.
+    push wakes it, and nobody runs of whom a report could speak. ``glance``: seconds between two readings while asleep
+    of which the pool is told only when there is more to do; for sources that push nothing.
     """
 
     endpoint: Endpoint
@@ -34,6 +45,7 @@ class Watch:
     interval: float
     cap: int
     asleep: bool = False
+    glance: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +65,12 @@ class Look:
     silence: str = ""
 
 
-def watch_of(pool: WorkerPool, url: str, *, asleep: bool) -> Watch:
-    """The watch for a pool whose source is at ``url``. Raises ValueError for a source that can't be read here."""
-    postgres = pool.spec.source.postgres
-    if postgres is None:
-        message = f"{pool.metadata.name}: spec.source has no member that can be read; set spec.source.postgres"
-        raise ValueError(message)
-    scaling = pool.spec.scaling
-    endpoint = Endpoint(url, pooled=postgres.mode is PostgresMode.POOLED)
-    return Watch(endpoint, postgres.queue, float(scaling.poll_interval_seconds), cap_for(scaling), asleep=asleep)
+def watch_of(pool: WorkerPool, endpoint: Endpoint, *, asleep: bool) -> Watch:
+    """The watch for a pool whose source is at ``endpoint``."""
+    source, scaling = pool.spec.source, pool.spec.scaling
+    glance = math.inf if source.rabbitmq is None else GLANCE
+    interval = float(scaling.poll_interval_seconds)
+    return Watch(endpoint, source.queue, interval, cap_for(scaling), asleep=asleep, glance=glance)
 
 
 def cap_for(scaling: Scaling) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from workerpool_contract import names
-from workerpool_contract.backlog import Unknown
+from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_contract.scaling import PauseMode
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.backlog.watch import Look
@@ -91,13 +91,15 @@ class Shrinking:
 def staying(pool: WorkerPool, sizes: Sizes, views: Sequence[ReplicaView], look: Look | None) -> int:
     """The size to set: what is wanted, or more when more runners are busy than would stay; never more than there are.
 
-    Nothing goes while the backlog is unknown. Only a size that somebody asked for in so many words, and the maximum,
-    are stronger. ``views``: also of pods that a rollout has beyond the size.
+    Nothing goes while the backlog is unknown, and the last one stays while nobody knows what is in flight. Only a size
+    that somebody asked for in so many words, and the maximum, are stronger. ``views``: also of pods that a rollout has
+    beyond the size.
     """
     if _asked_for(pool):
         return sizes.wanted
     unknown = look is None or isinstance(look.reading, Unknown)
-    needed = sizes.present if unknown else sum(maybe_busy(view) for view in views)
+    held = look is not None and isinstance(look.reading, Backlog) and bool(look.reading.in_flight_unknown)
+    needed = sizes.present if unknown else max(int(held), sum(maybe_busy(view) for view in views))
     return max(sizes.wanted, min(needed, sizes.present, pool.spec.scaling.max_replicas))
 
 

@@ -128,8 +128,8 @@ def backlog_words(view: PoolView) -> str:
         return f"backlog unknown: {view.reading.reason}"
     backlog = view.reading
     extra = [f"{count} {name}" for count, name in ((backlog.delayed, "delayed"), (backlog.dead, "dead")) if count]
-    more = "+" if backlog.truncated else ""
-    return ", ".join([f"{backlog.ready}{more} ready", f"{backlog.in_flight} in flight", *extra])
+    more, unknown = ("+" if least else "" for least in (backlog.truncated, backlog.in_flight_unknown))
+    return ", ".join([f"{backlog.ready}{more} ready", f"{backlog.in_flight}{unknown} in flight", *extra])
 
 
 def trouble_of(view: PoolView) -> tuple[str, ...]:

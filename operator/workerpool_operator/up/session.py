@@ -172,9 +172,11 @@ class Session:
 
 
 def is_empty(view: PoolView) -> bool:
-    """Nothing waits, runs or is due later. An unknown backlog is not empty."""
+    """Nothing waits, runs or is due later. What is unknown is not empty."""
     reading = view.reading
-    return isinstance(reading, Backlog) and not reading.work and not reading.delayed
+    if not isinstance(reading, Backlog) or reading.in_flight_unknown:
+        return False
+    return not reading.work and reading.delayed == 0
 
 
 def is_at_rest(view: PoolView, pool: WorkerPool) -> bool:
