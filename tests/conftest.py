@@ -13,7 +13,16 @@ from tests.cluster.fixtures import (
     namespace,
 )
 from tests.cluster.providers import prepare
-from tests.support.fixtures import database, empty_database, postgres_server, rabbitmq_broker, vhost
+from tests.support.fixtures import (
+    database,
+    empty_database,
+    postgres_server,
+    rabbitmq_broker,
+    s3_program,
+    s3_server,
+    vhost,
+)
+from tests.support.s3 import prepare_s3
 
 __all__ = [
     "cluster",
@@ -27,6 +36,8 @@ __all__ = [
     "namespace",
     "postgres_server",
     "rabbitmq_broker",
+    "s3_program",
+    "s3_server",
     "vhost",
 ]
 
@@ -42,8 +53,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Programs are built before the time limit of a test could run."""
-    if not session.config.option.collectonly and any(map(_needs_cluster, session.items)):
+    if session.config.option.collectonly:
+        return
+    if any(map(_needs_cluster, session.items)):
         prepare()
+    if any("s3_program" in getattr(item, "fixturenames", ()) for item in session.items):
+        prepare_s3()
 
 
 def _needs_cluster(item: pytest.Item) -> bool:

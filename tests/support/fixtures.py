@@ -1,11 +1,13 @@
 """Fixtures that need a server: one per test process; a database or a virtual host per test."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.postgres import Server, throw_away
 from tests.support.rabbitmq import Broker, Vhost, throw_away_broker
+from tests.support.s3 import S3Server, s3_binary, throw_away_s3
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,16 @@ def vhost(rabbitmq_broker: Broker) -> Iterator[Vhost]:
     made = rabbitmq_broker.create_vhost()
     yield made
     rabbitmq_broker.drop_vhost(made)
+
+
+@pytest.fixture(scope="session")
+def s3_program() -> Path:
+    """The program of the S3 server, built; tests that ask for it may call ``throw_away_s3`` with it."""
+    return s3_binary()
+
+
+@pytest.fixture(scope="session")
+def s3_server(s3_program: Path) -> Iterator[S3Server]:
+    """The server of this test process; don't stop it, others use it too (``throw_away_s3`` starts your own)."""
+    with throw_away_s3(s3_program) as server:
+        yield server
