@@ -85,7 +85,7 @@ class S3Server:
         }
         options = ["--port", f"{self.host}:{self.port}", "--keep-alive", "--quiet", "--health", "/health"]
         # Beside the objects: not every file system of a test machine keeps attributes of files.
-        backend = ["posix", "--sidecar", self.home / "notes", self.home / "objects"]
+        backend: list[str | Path] = ["posix", "--sidecar", self.home / "notes", self.home / "objects"]
         self.process = node.spawn(self.home, variables, self.program, *options, *backend)
         until(self._answers, START_WITHIN, lambda: f"the S3 server answers: {self._last_words()}")
 
