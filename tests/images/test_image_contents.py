@@ -21,7 +21,7 @@ ENTRYPOINTS = {
     EXAMPLE: ["dumb-init", "--single-child", "--", "workerpool"],
 }
 NEEDED = {
-    OPERATOR: "aiohttp, asyncpg, kopf, kubernetes, prometheus_client, workerpool_operator, yaml",
+    OPERATOR: "aio_pika, aiohttp, asyncpg, kopf, kubernetes, prometheus_client, workerpool_operator, yaml",
     RUNNER: "aio_pika, aioboto3, asyncpg, opentelemetry.sdk, uvloop, workerpool.cli.run",
 }
 LARGEST = 300_000_000
