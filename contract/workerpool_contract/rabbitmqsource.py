@@ -4,16 +4,18 @@ from typing import Annotated
 
 from pydantic import Field, Strict, StringConstraints, model_validator
 
+from workerpool_contract.amqp import DEFAULT_VHOST
 from workerpool_contract.model import Model, Port, QueueName, misfit
 from workerpool_contract.rabbitmq import DELIVERY_LIMIT, MAX_QUEUE_BYTES, RESERVED_PREFIXES
 from workerpool_contract.secretrefs import (
     CaSecretRef,
     CredentialsSecretRef,
-    Role,
     SecretKeyRef,
     SecretUse,
+    ca_use,
     credentials_uses,
-    secret_use,
+    management_use,
+    url_use,
 )
 
 HOST_OR_URL = "urlSecretRef and host exclude each other; remove one"
@@ -111,18 +113,22 @@ class RabbitmqSource(Model):
         return self
 
     @property
+    def effective_vhost(self) -> str:
+        """The vhost in force with host."""
+        return self.vhost or DEFAULT_VHOST
+
+    @property
     def secret_uses(self) -> tuple[SecretUse, ...]:
         """Every value that is taken from a Secret."""
-        field, uses = "spec.source.rabbitmq", []
+        field, uses = "spec.source.rabbitmq", list[SecretUse]()
         if self.url_secret_ref is not None:
-            uses.append(secret_use(Role.URL, self.url_secret_ref, f"{field}.urlSecretRef"))
+            uses.append(url_use(self.url_secret_ref, f"{field}.urlSecretRef"))
         if self.credentials_secret_ref is not None:
             uses += credentials_uses(self.credentials_secret_ref, f"{field}.credentialsSecretRef")
         if self.tls is not None and self.tls.ca_secret_ref is not None:
-            uses.append(secret_use(Role.CA, self.tls.ca_secret_ref, f"{field}.tls.caSecretRef"))
+            uses.append(ca_use(self.tls.ca_secret_ref, f"{field}.tls.caSecretRef"))
         if self.management is not None and self.management.url_secret_ref is not None:
-            where = f"{field}.management.urlSecretRef"
-            uses.append(secret_use(Role.MANAGEMENT_URL, self.management.url_secret_ref, where, in_pods=False))
+            uses.append(management_use(self.management.url_secret_ref, f"{field}.management.urlSecretRef"))
         return tuple(uses)
 
 

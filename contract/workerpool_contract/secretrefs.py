@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from workerpool_contract import names
 from workerpool_contract.model import Model, ObjectName, SecretKey
 
 
@@ -33,19 +34,21 @@ class CredentialsSecretRef(Model):
 class Role(StrEnum):
     """What a value of a Secret is, in words."""
 
-    URL = "connection URL"
-    USERNAME = "user name"
-    PASSWORD = "password"  # noqa: S105 - a word
-    CA = "certificate of the authority (PEM)"
-    MANAGEMENT_URL = "URL of the management API"
+    URL = "the connection URL"
+    USERNAME = "the user name"
+    PASSWORD = "the password"  # noqa: S105 - words
+    CA = "the certificate of the authority (PEM)"
+    MANAGEMENT_URL = "the URL of the management API"
+    S3 = "what the S3 server asks for"
 
 
 @dataclass(frozen=True, slots=True)
 class SecretUse:
     """One value that a spec takes from a Secret.
 
-    ``field``: the reference in the spec, as a path. ``key_field``: where its key is said, as a path. ``in_pods``:
-    whether the runners get it, so that a new value replaces them.
+    ``field``: the reference in the spec, as a path. ``key_field``: where its key is said, as a path. ``variable``: the
+    environment variable of runners that gets it, None when they get it in another way. ``in_pods``: whether they get
+    it at all, so that a new value replaces them.
     """
 
     role: Role
@@ -53,17 +56,36 @@ class SecretUse:
     key: str
     field: str
     key_field: str
+    variable: str | None = None
     in_pods: bool = True
 
+    @property
+    def for_reading(self) -> bool:
+        """Whether the backlog can't be read without it."""
+        return self.role is not Role.S3
 
-def secret_use(role: Role, reference: SecretKeyRef | CaSecretRef, field: str, *, in_pods: bool = True) -> SecretUse:
-    """The use of a reference to one value at ``field``."""
-    return SecretUse(role, reference.name, reference.key, field, f"{field}.key", in_pods)
+
+def url_use(reference: SecretKeyRef, field: str) -> SecretUse:
+    """The use of a reference to a connection URL at ``field``."""
+    return SecretUse(Role.URL, reference.name, reference.key, field, f"{field}.key", names.ENV_URL)
+
+
+def ca_use(reference: CaSecretRef, field: str) -> SecretUse:
+    """The use of a reference to a certificate at ``field``; runners get it as a file."""
+    return SecretUse(Role.CA, reference.name, reference.key, field, f"{field}.key")
+
+
+def management_use(reference: SecretKeyRef, field: str) -> SecretUse:
+    """The use of a reference to the URL of a management API at ``field``, which runners don't need."""
+    return SecretUse(Role.MANAGEMENT_URL, reference.name, reference.key, field, f"{field}.key", in_pods=False)
 
 
 def credentials_uses(reference: CredentialsSecretRef, field: str) -> tuple[SecretUse, ...]:
-    """The two uses of a reference to a user name and a password at ``field``."""
-    return (
-        SecretUse(Role.USERNAME, reference.name, reference.username_key, field, f"{field}.usernameKey"),
-        SecretUse(Role.PASSWORD, reference.name, reference.password_key, field, f"{field}.passwordKey"),
+    """The two uses of a reference to the credentials of a broker at ``field``."""
+    keys = (
+        (Role.USERNAME, reference.username_key, "usernameKey", names.ENV_RABBITMQ_USERNAME),
+        (Role.PASSWORD, reference.password_key, "passwordKey", names.ENV_RABBITMQ_PASSWORD),
+    )
+    return tuple(
+        SecretUse(role, reference.name, key, field, f"{field}.{part}", variable) for role, key, part, variable in keys
     )

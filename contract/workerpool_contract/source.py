@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from workerpool_contract.model import Model, QueueName
 from workerpool_contract.rabbitmqsource import RabbitmqSource
-from workerpool_contract.secretrefs import Role, SecretKeyRef, SecretUse, secret_use
+from workerpool_contract.secretrefs import SecretKeyRef, SecretUse, url_use
 
 EXACTLY_ONE_SOURCE = "exactly one source is needed; set postgres or rabbitmq"
 
@@ -38,7 +38,7 @@ class PostgresSource(Model):
         """Every value that is taken from a Secret."""
         if self.url_secret_ref is None:
             return ()
-        return (secret_use(Role.URL, self.url_secret_ref, "spec.source.postgres.urlSecretRef"),)
+        return (url_use(self.url_secret_ref, "spec.source.postgres.urlSecretRef"),)
 
 
 class Source(Model):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, Strict, StringConstraints, field_validator, model_validator
 
 from workerpool_contract import names
+from workerpool_contract.archive import ArchiveSpec
 from workerpool_contract.model import (
     Model,
     ModuleName,
@@ -24,11 +25,15 @@ from workerpool_contract.model import (
 )
 from workerpool_contract.podtemplate import LabelKey, LabelValue, PodTemplateDocument
 from workerpool_contract.scaling import Scaling
+from workerpool_contract.secretrefs import Role, SecretUse
 from workerpool_contract.source import Source
 from workerpool_contract.status import WorkerPoolStatus
 
 DRAIN_MARGIN_SECONDS = 15
 APP_OR_BUILTIN = "exactly one of app and builtin is needed; set app to your module, or builtin to s3-archive"
+ARCHIVE_NEEDS_BUILTIN = (
+    "archive is required with builtin s3-archive and allowed only there; set both ({} is enough), or remove archive"
+)
 NAMES_NEED_APP = "names choose among the workers of app, and a builtin is one worker; remove names"
 
 
@@ -62,6 +67,9 @@ class WorkerSpec(Model):
         default=None,
         description="A worker that comes with WorkerPool, instead of app. s3-archive: stores each job of the queue as "
         "an object in an S3 server.",
+    )
+    archive: ArchiveSpec | None = Field(
+        default=None, description="Where s3-archive stores what, and how; only with that builtin, and required there."
     )
     names: tuple[WorkerName, ...] = Field(
         default=(),
@@ -112,6 +120,8 @@ class WorkerSpec(Model):
             raise misfit(APP_OR_BUILTIN, "app")
         if self.builtin is not None and self.names:
             raise misfit(NAMES_NEED_APP, "names")
+        if (self.builtin is Builtin.S3_ARCHIVE) != (self.archive is not None):
+            raise misfit(ARCHIVE_NEEDS_BUILTIN, "archive")
         return self
 
     @model_validator(mode="after")
@@ -211,6 +221,13 @@ class WorkerPoolSpec(Model):
             "it here or by kubectl scale; null (or leaving it out) turns autoscaling on again."
         ),
     )
+
+    @property
+    def secret_uses(self) -> tuple[SecretUse, ...]:
+        """Every value that is taken from a Secret, for the source and for the worker."""
+        archive = self.worker.archive.secrets if self.worker.archive else ()
+        of_archive = (SecretUse(Role.S3, it.name, it.key, it.field, it.key_field, it.variable) for it in archive)
+        return (*self.source.member.secret_uses, *of_archive)
 
 
 class Metadata(Model):

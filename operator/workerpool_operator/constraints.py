@@ -11,7 +11,7 @@ from workerpool_contract.rabbitmq import MAX_QUEUE_BYTES, RESERVED_PREFIXES
 from workerpool_contract.rabbitmqsource import HOST_OR_URL, MANAGEMENT_URL_TWICE, PART_NEEDS_HOST, PARTS, QUEUE_NAME
 from workerpool_contract.scaling import HOLD_AT_NEEDS_REPLICAS, Scaling
 from workerpool_contract.source import EXACTLY_ONE_SOURCE
-from workerpool_contract.spec import APP_OR_BUILTIN, NAMES_NEED_APP, WorkerSpec
+from workerpool_contract.spec import APP_OR_BUILTIN, ARCHIVE_NEEDS_BUILTIN, NAMES_NEED_APP, WorkerSpec
 
 NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 MOST = f"(has(self.maxReplicas) ? self.maxReplicas : {Scaling().max_replicas})"
@@ -79,6 +79,11 @@ RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
     ("spec", "worker"): (
         Rule("has(self.app) != has(self.builtin)", APP_OR_BUILTIN, field=".app"),
         Rule("!has(self.builtin) || !has(self.names) || size(self.names) == 0", NAMES_NEED_APP, field=".names"),
+        Rule(
+            "(has(self.builtin) && self.builtin == 's3-archive') == has(self.archive)",
+            ARCHIVE_NEEDS_BUILTIN,
+            field=".archive",
+        ),
         Rule(
             f"!has(self.drainTimeoutSeconds) || self.drainTimeoutSeconds >= {TIMEOUT}",
             "drainTimeoutSeconds is below jobTimeoutSeconds; raise drainTimeoutSeconds or lower jobTimeoutSeconds",

@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from workerpool_contract.backlog import Backlog, Unknown
-from workerpool_contract.secretrefs import SecretKeyRef
+from workerpool_contract.secretrefs import SecretUse
 from workerpool_contract.spec import WorkerPool
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
+from workerpool_operator.backlog.endpoints import Lack, endpoint_of, lacking
 from workerpool_operator.backlog.hub import Hub
-from workerpool_operator.backlog.watch import Look, watch_of
+from workerpool_operator.backlog.watch import Endpoint, Look, watch_of
 from workerpool_operator.happenings import happenings, secret_rotated
 from workerpool_operator.kube.objects import PoolKey, PoolRecord
 from workerpool_operator.kube.platform import KubernetesPlatform
-from workerpool_operator.kube.secrets import Secrets, SecretUrl
+from workerpool_operator.kube.secrets import Secrets, SecretValue
 from workerpool_operator.kube.views import size_of
 from workerpool_operator.kube.world import World
 from workerpool_operator.listening import STEP, Listening
@@ -43,15 +44,15 @@ class Clocks:
 class _Memory:
     """What is remembered of a pool between two looks; of the pool with this ``uid``, not of a later one of its name.
 
-    ``status``: as last written. ``decided``: when the look was taken that was last decided on. ``listening``: for the
-    first word of new replicas.
+    ``status``: as last written. ``decided``: when the look was taken that was last decided on. ``values``: what its
+    Secrets last said. ``listening``: for the first word of new replicas.
     """
 
     uid: str
     status: WorkerPoolStatus | None
     decided: float = float("-inf")
-    url: SecretUrl | None = None
-    reference: SecretKeyRef | None = None
+    endpoint: Endpoint | None = None
+    values: dict[SecretUse, str] = field(default_factory=dict, repr=False)
     listening: Listening = field(default_factory=Listening)
 
 
@@ -135,26 +136,36 @@ class Controller:
         return min(step.next_check, REFUSED_AGAIN) if step.refused else step.next_check
 
     async def _look(self, pool: WorkerPool, key: PoolKey, memory: _Memory) -> Look | None:
-        """What is known of the pool's queue; without a URL that nobody knows, anew at every poll interval."""
-        postgres = pool.spec.source.postgres
-        reference = postgres.url_secret_ref if postgres else None
-        found = await self._secrets.url(key, reference)
+        """What is known of the pool's queue; without an endpoint that is known, anew at every poll interval."""
+        found = await self._endpoint(pool, key, memory)
         if isinstance(found, Unknown):
             self._hub.forget(key)
+            memory.endpoint = None
             now = self._clocks.steady()
             due = now - memory.decided >= pool.spec.scaling.poll_interval_seconds
             return Look(found, None, None, now if due else memory.decided)
-        before, memory.url = memory.url, found
-        same, memory.reference = memory.reference == reference, reference
-        if same and before is not None and reference is not None and before.url != found.url:
-            logger.info("The URL of a pool changed", extra={"pool": str(key), "secret": reference.name})
-            await self._platform.tell(key, [secret_rotated(reference.name, reference.key)])
+        memory.endpoint = found
         self._follow(pool, key, memory, asleep=size_of(self._world.deployment(key)) == 0)
         return self._hub.look(key)
 
+    async def _endpoint(self, pool: WorkerPool, key: PoolKey, memory: _Memory) -> Endpoint | Unknown:
+        """Where the pool's queue is, by what its Secrets say now; a value that is another than before is told."""
+        answers = await self._secrets.values(key, pool.spec.secret_uses)
+        values = {use: answer.text for use, answer in answers.items() if isinstance(answer, SecretValue)}
+        rotated = [use for use, text in values.items() if memory.values.get(use, text) != text]
+        memory.values = {use: text for use, text in memory.values.items() if use in answers} | values
+        for use in rotated:
+            logger.info("A Secret of a pool changed", extra={"pool": str(key), "secret": use.name, "key": use.key})
+        if rotated:
+            await self._platform.tell(key, [secret_rotated(use) for use in rotated])
+        lacks = {use: answer for use, answer in answers.items() if isinstance(answer, Lack) and use.for_reading}
+        if lacks:
+            return lacking(lacks)
+        return endpoint_of(pool.spec.source, {use.role: text for use, text in values.items() if use.for_reading})
+
     def _follow(self, pool: WorkerPool, key: PoolKey, memory: _Memory, *, asleep: bool) -> None:
-        if memory.url is not None:
-            self._hub.follow(key, watch_of(pool, memory.url.url, asleep=asleep))
+        if memory.endpoint is not None:
+            self._hub.follow(key, watch_of(pool, memory.endpoint, asleep=asleep))
 
     def _publish(self, pool: WorkerPool, key: PoolKey, look: Look, step: Step) -> None:
         if step.refused:
@@ -165,7 +176,7 @@ class Controller:
         """Says what is wrong with a spec; what runs is left as it is until somebody corrects it."""
         self._hub.forget(record.key)
         self._secrets.forget(record.key)
-        memory.url = None
+        memory.endpoint = None
         before = memory.status or WorkerPoolStatus()
         now = datetime.fromtimestamp(int(self._clocks.wall()), UTC)
         status = unusable_status(before, record, now)

@@ -6,6 +6,7 @@ itself is no happening.
 
 from enum import StrEnum
 
+from workerpool_contract.secretrefs import SecretUse
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
 from workerpool_operator.platform import Happening, Severity
 
@@ -49,9 +50,10 @@ def happenings(before: WorkerPoolStatus, after: WorkerPoolStatus, *, carried_out
     return (*found, *_limited(before, after))
 
 
-def secret_rotated(name: str, key: str) -> Happening:
-    """A Secret has a new value; runners are replaced one after the other."""
-    message = f"Secret {name} has a new value under {key}; it is used from now on and the runners are rolled"
+def secret_rotated(use: SecretUse) -> Happening:
+    """A Secret has a new value; runners that get it are replaced one after the other."""
+    then = " and the runners are rolled" if use.in_pods else ""
+    message = f"Secret {use.name} has a new value under {use.key}; it is used from now on{then}"
     return Happening(Severity.NORMAL, Reason.SECRET_ROTATED, message)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 from workerpool_contract import names
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.desired.environment import environment
+from workerpool_operator.desired.files import mounts, volumes
 from workerpool_operator.desired.labels import labels, selector
 from workerpool_operator.desired.probes import probes
 from workerpool_operator.desired.surroundings import Surroundings
@@ -47,7 +48,7 @@ def pod_template(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]
                 "whenUnsatisfiable": "ScheduleAnyway",
             }
         ],
-        "volumes": [{"name": "tmp", "emptyDir": {}}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes(pool)],
     }
     if surroundings.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": name} for name in surroundings.image_pull_secrets]
@@ -65,7 +66,7 @@ def _container(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - a volume of the pod alone
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, *mounts(pool)],  # noqa: S108 - a volume of the pod alone
         **probes(pool.spec.probes),
     }
     image = pool.spec.worker.image or surroundings.default_image

@@ -25,8 +25,8 @@ class Surroundings:
     """The operator's side of a pool's children.
 
     ``uid``: of the WorkerPool object, for the owner reference. ``default_image``: runs pools that name no image.
-    ``secret_version``: resourceVersion of the Secret when the queue's URL in it last changed; None while unknown.
-    ``secret_seen``: the newest resourceVersion at which the value was still that one.
+    ``secret_version``: resourceVersions of the Secrets when what runners take from them last changed; None while
+    unknown. ``secret_seen``: the newest resourceVersions at which the values were still those.
     ``image_pull_policy``, ``image_pull_secrets``: unset, Kubernetes decides. ``base``: what a spec has no word for.
     """
 

@@ -1,6 +1,6 @@
 """Whether an object with the name of a pool's child is that pool's child. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from workerpool_contract import names
@@ -41,19 +41,42 @@ def sized_by_operator(deployment: Mapping[str, Any] | None) -> bool:
     return deployment is not None and "f:replicas" in owned(deployment, names.MANAGER).get("f:spec", {})
 
 
-def secret_versions(deployment: Mapping[str, Any] | None, found: Sightings | None) -> tuple[str | None, str | None]:
-    """For the runners, the version of their Secret; for the Deployment, up to which version that is known to hold.
+def secret_versions(
+    deployment: Mapping[str, Any] | None, found: Mapping[str, Sightings | None] | None
+) -> tuple[str | None, str | None]:
+    """For the runners, the versions of their Secrets; for the Deployment, up to which versions those are known to hold.
 
-    ``deployment``: as it was left. ``found``: what is known of the Secret now. None of either where nothing is known.
+    ``deployment``: as it was left. ``found``: what is known now of each Secret, None of one while it can't be read, and
+    None altogether while nobody looked. A single Secret is written as its number, several as ``name=number,…``.
     """
     body = deployment or {}
     version = _annotation(body.get("spec", {}).get("template", {}), names.ANNOTATION_SECRET_VERSION)
     seen = _annotation(body, names.ANNOTATION_SECRET_SEEN)
-    # While the Secret can't be read the runners keep the version that they have: not knowing rolls nobody.
+    # While a Secret can't be read the runners keep the version that they have: not knowing rolls nobody.
     if found is None:
         return version, seen
-    known = seen is not None and seen.isdecimal() and int(found.since) <= int(seen) <= int(found.seen)
-    return (version if version and known else found.since), found.seen
+    versions, last = _numbers(version, found), _numbers(seen, found)
+    for name, sightings in found.items():
+        if sightings is not None:
+            held = name in versions and int(sightings.since) <= int(last.get(name, -1)) <= int(sightings.seen)
+            versions[name] = versions[name] if held else sightings.since
+            last[name] = sightings.seen
+    return _text(versions, len(found)), _text(last, len(found))
+
+
+def _numbers(text: str | None, secrets: Collection[str]) -> dict[str, str]:
+    """What an annotation says of each of ``secrets``; what is no number is nothing."""
+    parts = (text or "").split(",")
+    if "=" not in parts[0]:
+        parts = [f"{name}={parts[0]}" for name in secrets] if len(secrets) == 1 else []
+    pairs = (part.partition("=") for part in parts)
+    return {name: number for name, _, number in pairs if name in secrets and number.isdecimal()}
+
+
+def _text(numbers: Mapping[str, str], secrets: int) -> str | None:
+    if secrets == 1:
+        return next(iter(numbers.values()), None)
+    return ",".join(f"{name}={numbers[name]}" for name in sorted(numbers)) or None
 
 
 def _annotation(body: Mapping[str, Any], name: str) -> str | None:

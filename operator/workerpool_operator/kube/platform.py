@@ -6,7 +6,7 @@ decision starts from there. The queue's own word on busy runners comes from the 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,12 +48,12 @@ class Knowledge:
     """Where the platform learns what is not in the cluster's objects.
 
     ``look``: the last reading of a pool's queue. ``refresh``: a reading that begins now. ``secret``: since
-    when a pool's URL is what it is, None while unknown. ``default_image``: for pools that name none.
+    when each Secret of a pool's runners says what it says. ``default_image``: for pools that name none.
     """
 
     look: Callable[[PoolKey], Look | None]
     refresh: Callable[[PoolKey], Awaitable[Look | None]]
-    secret: Callable[[PoolKey], Sightings | None]
+    secret: Callable[[PoolKey], Mapping[str, Sightings | None] | None]
     default_image: str | None = None
 
 

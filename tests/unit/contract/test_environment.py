@@ -146,7 +146,9 @@ def test_a_spec_becomes_settings() -> None:
 def test_a_broker_in_a_spec_becomes_settings() -> None:
     """The base has no say in where the broker is; what is secret comes from elsewhere."""
     source = {"host": "mq", "vhost": "a/b", "tls": {}, "queue": "raw_sessions", "deliveryLimit": 5}
-    spec = WorkerPoolSpec.model_validate({"source": {"rabbitmq": source}, "worker": {"builtin": "s3-archive"}})
+    spec = WorkerPoolSpec.model_validate(
+        {"source": {"rabbitmq": source}, "worker": {"builtin": "s3-archive", "archive": {}}}
+    )
     base = RunnerSettings(rabbitmq_host="other", rabbitmq_port=1, rabbitmq_password="other")
     found = settings_of("archive", spec, "amqps://mq/x", base)
     assert (found.builtin, found.app, found.queue, found.rabbitmq_delivery_limit) == (

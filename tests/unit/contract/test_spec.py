@@ -65,6 +65,8 @@ def test_models_are_frozen() -> None:
         ({"source": {"rabbitmq": {"queue": "q" * 251}}}, "longer than 250 bytes"),
         ({"worker": {}}, "exactly one of app and builtin"),
         ({"worker": {"app": "a", "builtin": "s3-archive"}}, "exactly one of app and builtin"),
+        ({"worker": {"app": "a", "archive": {}}}, "archive is required with builtin s3-archive and allowed only there"),
+        ({"worker": {"builtin": "s3-archive"}}, "archive is required with builtin s3-archive and allowed only there"),
         ({"worker": worker(jobTimeoutSeconds=60, drainTimeoutSeconds=30)}, "would cut off jobs"),
         ({"worker": worker(names=["a,b"])}, "match pattern"),
         ({"worker": {"app": "shop workers"}}, "match pattern"),

@@ -47,7 +47,9 @@ def manifests(draw: st.DrawFn) -> dict[str, Any]:
         pause=st.just(pause),
     )
     timeouts = some(jobTimeoutSeconds=st.integers(1, 400), drainTimeoutSeconds=st.integers(0, 400))
-    code = [{"app": "a"}] * 5 + [{"builtin": "s3-archive"}, {}, {"app": "a", "builtin": "s3-archive"}]
+    builtin: dict[str, Any] = {"builtin": "s3-archive", "archive": {}}
+    code = [{"app": "a"}] * 4 + [builtin] * 2 + [{}, {"app": "a"} | builtin, {"app": "a", "archive": {}}]
+    code.append({"builtin": "s3-archive"})
     worker = draw(st.sampled_from(code)) | timeouts | some(names=st.sampled_from([[], ["w"]]))
     spec = {
         "source": some(postgres=st.just({"queue": "q"})) | some(rabbitmq=st.just(draw(rabbitmq()))),
@@ -104,7 +106,9 @@ def test_the_crd_refuses_what_the_models_refuse(manifest: dict[str, Any]) -> Non
             "url and urlSecretRef",
         ),
         ({"worker": {}}, "exactly one of app and builtin"),
-        ({"worker": {"builtin": "s3-archive", "names": ["a"]}}, "names choose among the workers of app"),
+        ({"worker": {"app": "a", "archive": {}}}, "archive is required with builtin s3-archive and allowed only there"),
+        ({"worker": {"builtin": "s3-archive"}}, "archive is required with builtin s3-archive and allowed only there"),
+        ({"worker": {"builtin": "s3-archive", "archive": {}, "names": ["a"]}}, "names choose among the workers of app"),
         (
             {"worker": {"app": "a", "podTemplate": {"spec": {"terminationGracePeriodSeconds": 30}}}},
             "terminationGracePeriodSeconds is derived",

@@ -2,6 +2,7 @@
 
 import pytest
 
+from workerpool_contract.secretrefs import SecretKeyRef, management_use, url_use
 from workerpool_contract.status import Condition, ConditionStatus, ConditionType, WorkerPoolStatus
 from workerpool_operator.happenings import Reason, child_repaired, happenings, secret_rotated
 from workerpool_operator.platform import Severity
@@ -75,8 +76,12 @@ def test_reasons_fit_into_events_and_conditions() -> None:
 
 
 def test_what_the_operator_does_besides() -> None:
-    rotated, repaired = secret_rotated("queue-db", "url"), child_repaired("Deployment", "a")
+    uses = (url_use(SecretKeyRef(name="queue-db"), "f"), management_use(SecretKeyRef(name="mq"), "f"))
+    rotated, read_only = map(secret_rotated, uses)
+    repaired = child_repaired("Deployment", "a")
     assert (rotated.severity, rotated.reason) == (Severity.NORMAL, "SecretRotated")
-    assert "Secret queue-db has a new value under url" in rotated.message
+    words = "Secret queue-db has a new value under url; it is used from now on and the runners are rolled"
+    assert rotated.message == words
+    assert read_only.message == "Secret mq has a new value under url; it is used from now on"
     assert (repaired.severity, repaired.reason) == (Severity.WARNING, "ChildRepaired")
     assert repaired.message.startswith("Deployment a was changed or deleted")

@@ -55,6 +55,24 @@ def test_a_pool_that_says_everything() -> None:
     assert documents(children(pool(spec), 5, around)) == golden("full.yaml")
 
 
+def test_a_pool_on_a_broker_with_a_builtin_worker() -> None:
+    """The URL of the management API stays with the operator."""
+    around = replace(AROUND, secret_version="mq-ca=7,mq-user=4711,s3=9", secret_seen="mq-ca=7,mq-user=4712,s3=9")
+    spec = (GOLDEN / "archive.pool.yaml").read_text(encoding="utf-8")
+    assert documents(children(pool(spec), 1, around)) == golden("archive.yaml")
+
+
+def test_a_broker_by_its_url() -> None:
+    source = "source: {rabbitmq: {queue: q, urlSecretRef: {name: mq}, tls: {caSecretRef: {name: ca, key: root.pem}}}}"
+    found = template(f"{source}\nworker: {{app: a, image: i}}")["spec"]
+    env = {it["name"]: it for it in found["containers"][0]["env"]}
+    assert env[names.ENV_URL]["valueFrom"] == {"secretKeyRef": {"name": "mq", "key": "url"}}
+    assert env[names.ENV_RABBITMQ_CA_FILE]["value"] == "/etc/workerpool/rabbitmq/ca.crt"
+    assert names.ENV_RABBITMQ_HOST not in env
+    [volume] = [it for it in found["volumes"] if "secret" in it]
+    assert volume["secret"] == {"secretName": "ca", "items": [{"key": "root.pem", "path": "ca.crt"}]}
+
+
 def test_the_size_changes_no_pod() -> None:
     small, large = (children(pool(), size, AROUND).deployment["spec"] for size in (0, 7))
     assert (small.pop("replicas"), large.pop("replicas")) == (0, 7)
@@ -83,6 +101,11 @@ def test_the_default_image_serves_pools_without_one() -> None:
             "source: {postgres: {queue: q}}",
             "SecretRefMissing",
             "spec.source.postgres.urlSecretRef is not set; name the",
+        ),
+        (
+            "source: {rabbitmq: {queue: q}}",
+            "SecretRefMissing",
+            "spec.source.rabbitmq.urlSecretRef is not set; name the Secret and the key that hold the queue's URL, or",
         ),
         (with_template("{spec: {containers: null}}"), "PodTemplateInvalid", "no runner is left; remove the null"),
         (

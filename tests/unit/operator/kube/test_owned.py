@@ -71,12 +71,43 @@ def left(version: str | None, seen: str | None) -> dict[str, Any]:
 def test_runners_roll_only_when_the_value_may_have_changed(
     deployment: dict[str, Any] | None, found: tuple[str, str], version: str
 ) -> None:
-    assert secret_versions(deployment, Sightings(*found)) == (version, found[1])
+    assert secret_versions(deployment, {"queue-db": Sightings(*found)}) == (version, found[1])
 
 
 def test_not_knowing_rolls_nobody() -> None:
+    assert secret_versions(left("7", "10"), {"queue-db": None}) == ("7", "10")
     assert secret_versions(left("7", "10"), None) == ("7", "10")
+    assert secret_versions(None, {"queue-db": None}) == (None, None)
     assert secret_versions(None, None) == (None, None)
+
+
+BOTH = left("mq=7,s3=5", "mq=10,s3=6")
+
+
+@pytest.mark.parametrize(
+    ("deployment", "mq", "s3", "expected"),
+    [
+        pytest.param(None, ("10", "11"), ("6", "6"), ("mq=10,s3=6", "mq=11,s3=6"), id="first"),
+        pytest.param(BOTH, ("10", "11"), ("6", "6"), ("mq=7,s3=5", "mq=11,s3=6"), id="after a restart"),
+        pytest.param(BOTH, ("11", "11"), ("6", "6"), ("mq=11,s3=5", "mq=11,s3=6"), id="one changed"),
+        pytest.param(BOTH, None, ("8", "8"), ("mq=7,s3=8", "mq=10,s3=8"), id="one unknown, one changed"),
+        pytest.param(BOTH, None, None, ("mq=7,s3=5", "mq=10,s3=6"), id="both unknown"),
+        pytest.param(None, None, ("6", "6"), ("s3=6", "s3=6"), id="one unknown from the start"),
+        pytest.param(left("7", "10"), ("10", "10"), ("6", "6"), ("mq=10,s3=6", "mq=10,s3=6"), id="a Secret more"),
+    ],
+)
+def test_several_secrets_are_told_apart(
+    deployment: dict[str, Any] | None,
+    mq: tuple[str, str] | None,
+    s3: tuple[str, str] | None,
+    expected: tuple[str, str],
+) -> None:
+    found = {"s3": Sightings(*s3) if s3 else None, "mq": Sightings(*mq) if mq else None}
+    assert secret_versions(deployment, found) == expected
+
+
+def test_a_pool_without_secrets_has_no_versions() -> None:
+    assert secret_versions(left("7", "10"), {}) == (None, None)
 
 
 def test_a_size_is_the_operators_own_until_somebody_else_sets_one() -> None:
