@@ -1,0 +1,1 @@
+"""The RabbitMQ engine: quorum queues, with nothing but the broker."""

@@ -1,0 +1,105 @@
+"""A stream as a log: everything appended is read, in order, by whoever asks and by whoever follows."""
+
+import time
+
+import pytest
+
+from tests.support.linked import linked
+from tests.support.rabbitmq import Vhost
+from tests.support.waiting import eventually
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.sending import Sender
+from workerpool.sources.rabbitmq.streamfollowing import Follower
+from workerpool.sources.rabbitmq.streamlog import JsonRecord, StreamLog
+from workerpool_contract.rabbitmq import HISTORY, MARKS, SUBSCRIPTIONS
+
+pytestmark = pytest.mark.rabbitmq
+
+
+async def test_an_empty_log_is_read_at_once(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        assert await _log(watched.link, MARKS).read() == []
+
+
+async def test_records_are_read_in_the_order_of_their_appends(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, HISTORY)
+        records: list[JsonRecord] = [{"id": number, "text": "ä" * (number % 50)} for number in range(900)]
+        for start in range(0, 900, 3):
+            await log.append(records[start : start + 3])
+        assert await log.read() == records
+        assert await _log(watched.link, HISTORY).read() == records
+
+
+async def test_what_strangers_write_is_passed_over(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, HISTORY)
+        await log.append([{"id": 1}])
+        for body in (b"\xff", b"{}", b"[1, [2]]", b""):
+            await watched.link.publish_channel().basic_publish(body, routing_key=HISTORY)
+        await log.append([{"id": 2}])
+        assert await log.read() == [{"id": 1}, {"id": 2}]
+
+
+async def test_reading_from_a_moment_on_leaves_nothing_younger_out(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, HISTORY)
+        await log.append([{"id": 1}])
+        now = time.time()
+        await log.append([{"id": 2}])
+        assert (await log.read(since=now))[-1] == {"id": 2}
+        assert await log.read(since=now + 3600) == []
+
+
+async def test_a_reader_that_fails_says_so(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, HISTORY)
+        await log.append([{"id": 1}])
+
+        def fail(records: list[JsonRecord]) -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await log.scan(fail)
+
+
+async def test_followers_get_what_is_there_and_what_comes_across_a_lost_connection(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched, linked(vhost.url) as other:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        await log.append([{"id": 1}, {"id": 2}])
+        seen: list[JsonRecord] = []
+        follower = Follower(_log(other.link, SUBSCRIPTIONS), seen.extend)
+        await follower.start()
+        await follower.sync()
+        assert seen == [{"id": 1}, {"id": 2}]
+        await other.cut()
+        await log.append([{"id": 3}])
+        await other.whole_again()
+        await follower.sync(30)
+        assert seen == [{"id": 1}, {"id": 2}, {"id": 3}]
+        await follower.stop()
+        await log.append([{"id": 4}])
+        assert len(seen) == 3
+
+
+async def test_a_deleted_log_is_made_again_and_followed(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        seen: list[JsonRecord] = []
+        follower = Follower(log, seen.extend)
+        await follower.start()
+        await log.append([{"id": 1}])
+        await follower.sync()
+        async with watched.link.scratch() as channel:
+            await channel.queue_delete(SUBSCRIPTIONS)
+        await log.append([{"id": 2}])
+
+        async def followed() -> bool:
+            return seen == [{"id": 1}, {"id": 2}]
+
+        await eventually(followed, "the record of the new stream")
+        await follower.stop()
+
+
+def _log(link: Link, name: str) -> StreamLog:
+    return StreamLog(link, Sender(link), name)
