@@ -19,6 +19,7 @@ from workerpool_contract.names import PATH_HEALTH, PATH_LIVE, PATH_METRICS, PATH
 
 ASK_SECONDS: Final = 2.0
 
+_CHECKS: Final = ("loop", "source", "consuming")
 _SUMMED: Final = ("concurrency", "busy", "buffered", "completed", "failed")
 
 
@@ -106,7 +107,7 @@ class ChildrenProbes:
         status = merge_status([str(body.get("status", "starting")) for body in bodies])
         checks = {
             name: {"ok": all(body.get("checks", {}).get(name, {}).get("ok", True) for body in bodies)}
-            for name in ("loop", "source", "consuming")
+            for name in dict.fromkeys([*_CHECKS, *(name for body in bodies for name in body.get("checks", {}))])
         }
         return Answer(
             status != "unhealthy",

@@ -9,6 +9,8 @@ WorkerPoolError
 │   └── SchemaError          missing or newer migrations: `workerpool migrate` or a newer release
 ├── RetryableError           raised by handlers: try again later (optional delay)
 ├── TerminalError            raised by handlers: dead-letter now
+│   └── InvalidPayload       … since the message itself is at fault
+├── HandBack                 raised by ready-made workers: not now, through no fault of the job
 ├── JobTimeout               the attempt took longer than its worker allows; told to on_error, never raised in handlers
 └── LeaseLost                this attempt no longer owns the job: its effects must not be recorded
 """
@@ -49,6 +51,17 @@ class RetryableError(WorkerPoolError):
 
 class TerminalError(WorkerPoolError):
     """Raised by a handler: no retry can help; the job becomes a dead letter at once."""
+
+
+class InvalidPayload(TerminalError):
+    """Raised by a handler: the message itself is at fault; it becomes a dead letter with the reason invalid."""
+
+
+class HandBack(WorkerPoolError):
+    """Raised by a ready-made worker: the job goes back to its queue at no cost, and may be claimed again at once.
+
+    Whoever raises it has waited before, or the job would go round and round.
+    """
 
 
 class JobTimeout(WorkerPoolError):

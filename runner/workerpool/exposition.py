@@ -18,7 +18,7 @@ Sample = tuple[str, Mapping[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class _Family:
+class Family:
     """One metric: its name, type, one line of help, and its samples as (suffix, labels, value)."""
 
     name: str
@@ -40,7 +40,12 @@ class QueueCounts:
 
 def render(metrics: Metrics, gauges: Gauges) -> str:
     """Every metric of one process in the Prometheus text format, version 0.0.4."""
-    return "".join(_lines(family) for family in _families(metrics, gauges))
+    return text_of(_families(metrics, gauges))
+
+
+def text_of(families: Iterable[Family]) -> str:
+    """These metrics in the Prometheus text format."""
+    return "".join(_lines(family) for family in families)
 
 
 def queue_json(metrics: Metrics, gauges: Gauges, counts: QueueCounts | None) -> dict[str, int | None]:
@@ -75,9 +80,9 @@ def merge(texts: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for name, head in headers.items() for line in (*head, *samples.get(name, ())))
 
 
-def _families(metrics: Metrics, gauges: Gauges) -> Iterator[_Family]:
+def _families(metrics: Metrics, gauges: Gauges) -> Iterator[Family]:
     series = [*metrics.series.values()]
-    yield _Family(
+    yield Family(
         "workerpool_jobs_total",
         "counter",
         "Attempts by how they ended.",
@@ -87,47 +92,50 @@ def _families(metrics: Metrics, gauges: Gauges) -> Iterator[_Family]:
             for status in Status
         ],
     )
-    yield _Family(
+    yield Family(
         "workerpool_job_duration_seconds",
         "histogram",
         "Time that the handler ran, for attempts that completed, were retried or died.",
         [sample for one in series for sample in _buckets(one.duration, {"worker": one.worker, "queue": one.queue})],
     )
-    yield _gauge("workerpool_jobs_in_flight", "Jobs whose handler is running now.", gauges.busy)
-    yield _gauge("workerpool_jobs_buffered", "Jobs claimed and not started yet.", gauges.buffered)
-    yield _gauge("workerpool_concurrency", "Jobs that may run at once.", gauges.concurrency)
-    yield _gauge("workerpool_draining", "1 while the runner finishes its jobs and claims no more.", gauges.draining)
-    yield _gauge("workerpool_source_connected", "1 when the queue's server answered last time.", gauges.connected)
+    yield gauge("workerpool_jobs_in_flight", "Jobs whose handler is running now.", gauges.busy)
+    yield gauge("workerpool_jobs_buffered", "Jobs claimed and not started yet.", gauges.buffered)
+    yield gauge("workerpool_concurrency", "Jobs that may run at once.", gauges.concurrency)
+    yield gauge("workerpool_draining", "1 while the runner finishes its jobs and claims no more.", gauges.draining)
+    yield gauge("workerpool_source_connected", "1 when the queue's server answered last time.", gauges.connected)
     if metrics.service_seconds is not None:
-        yield _gauge("workerpool_service_seconds", "Moving average of the handler's time.", metrics.service_seconds)
+        yield gauge("workerpool_service_seconds", "Moving average of the handler's time.", metrics.service_seconds)
     yield from _engine_families(metrics)
 
 
-def _engine_families(metrics: Metrics) -> Iterator[_Family]:
-    yield _histogram(
+def _engine_families(metrics: Metrics) -> Iterator[Family]:
+    yield histogram_family(
         "workerpool_job_wait_seconds",
         "From becoming claimable to the claim, of one job per claim.",
         metrics.wait_seconds,
     )
-    yield _histogram("workerpool_claim_duration_seconds", "Round trip of one claim.", metrics.claim_seconds)
-    yield _histogram("workerpool_claim_jobs", "Jobs got by one claim that got any.", metrics.claim_size)
-    yield _histogram("workerpool_settle_jobs", "Settlements sent in one batch.", metrics.flush_size)
-    yield _histogram("workerpool_loop_lag_seconds", "How late the event loop woke up.", metrics.loop_lag_seconds)
-    yield _counter(
+    yield histogram_family("workerpool_claim_duration_seconds", "Round trip of one claim.", metrics.claim_seconds)
+    yield histogram_family("workerpool_claim_jobs", "Jobs got by one claim that got any.", metrics.claim_size)
+    yield histogram_family("workerpool_settle_jobs", "Settlements sent in one batch.", metrics.flush_size)
+    yield histogram_family("workerpool_loop_lag_seconds", "How late the event loop woke up.", metrics.loop_lag_seconds)
+    yield counter(
         "workerpool_stale_settlements_total", "Settlements refused since the lease was lost.", metrics.stale_settlements
     )
 
 
-def _gauge(name: str, text: str, value: float) -> _Family:
-    return _Family(name, "gauge", text, [("", {}, value)])
+def gauge(name: str, text: str, value: float) -> Family:
+    """One number that goes up and down."""
+    return Family(name, "gauge", text, [("", {}, value)])
 
 
-def _counter(name: str, text: str, value: float) -> _Family:
-    return _Family(name, "counter", text, [("", {}, value)])
+def counter(name: str, text: str, value: float) -> Family:
+    """One number that only grows."""
+    return Family(name, "counter", text, [("", {}, value)])
 
 
-def _histogram(name: str, text: str, histogram: Histogram) -> _Family:
-    return _Family(name, "histogram", text, _buckets(histogram, {}))
+def histogram_family(name: str, text: str, histogram: Histogram) -> Family:
+    """The buckets, sum and count of one histogram."""
+    return Family(name, "histogram", text, _buckets(histogram, {}))
 
 
 def _buckets(histogram: Histogram, labels: Mapping[str, str]) -> list[Sample]:
@@ -139,7 +147,7 @@ def _buckets(histogram: Histogram, labels: Mapping[str, str]) -> list[Sample]:
     return [*samples, ("_sum", labels, total), ("_count", labels, float(running))]
 
 
-def _lines(family: _Family) -> str:
+def _lines(family: Family) -> str:
     lines = [f"# HELP {family.name} {family.text}", f"# TYPE {family.name} {family.kind}"]
     for suffix, labels, value in family.samples:
         inner = ",".join(f'{key}="{_escape(text)}"' for key, text in labels.items())

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 
 from workerpool.exposition import QueueCountsReader, queue_json, render
@@ -99,8 +100,13 @@ class Verdict:
     checks: Mapping[str, Check]
 
 
-def judge(status: RunnerStatus, lag: float, still: float, limits: Limits) -> Verdict:
-    """The verdict on a runner whose loop is ``lag`` seconds late and whose dispatcher stood still for ``still``."""
+def judge(
+    status: RunnerStatus, lag: float, still: float, limits: Limits, more: Mapping[str, Check] = MappingProxyType({})
+) -> Verdict:
+    """The verdict on a runner whose loop is ``lag`` seconds late and whose dispatcher stood still for ``still``.
+
+    ``more``: checks that make it unhealthy, but neither not live nor not ready.
+    """
     loop_ok = lag <= limits.loop_lag
     deaf = status.should_turn and still > limits.deaf
     consuming = status.is_running and status.consuming and not deaf
@@ -108,6 +114,7 @@ def judge(status: RunnerStatus, lag: float, still: float, limits: Limits) -> Ver
         "loop": Check(loop_ok, {"lagSeconds": round(lag, 3)}),
         "source": Check(status.connected, {"detail": status.detail}),
         "consuming": Check(consuming or status.draining, {"idleTurnSeconds": round(still, 3)} if deaf else {}),
+        **more,
     }
     healthy = all(check.ok for check in checks.values())
     return Verdict(
@@ -161,7 +168,8 @@ class Pulse:
 class RunnerProbes:
     """The probes of one runner process; see `Probes`.
 
-    ``status`` and ``queue_counts`` are called in the probe's thread and must not block; ``now`` is the wall clock.
+    ``status``, ``queue_counts``, ``more_checks`` and ``more_metrics`` are called in the probe's thread and must not
+    block; ``now`` is the wall clock.
     """
 
     status: Callable[[], RunnerStatus]
@@ -170,6 +178,8 @@ class RunnerProbes:
     now: Callable[[], datetime]
     limits: Limits = Limits()
     queue_counts: QueueCountsReader = lambda: None
+    more_checks: Callable[[], Mapping[str, Check]] = dict
+    more_metrics: Callable[[], str] = str
 
     def live(self) -> Answer:
         """Not ok when the loop is late beyond its limit or the dispatcher is deaf."""
@@ -194,7 +204,7 @@ class RunnerProbes:
 
     def metrics_text(self) -> str:
         """The Prometheus exposition."""
-        return render(self.metrics, gauges_of(self.status()))
+        return render(self.metrics, gauges_of(self.status())) + self.more_metrics()
 
     def metrics_json(self) -> Mapping[str, Any]:
         """``worker``, ``queue`` and ``timestamp``."""
@@ -203,7 +213,7 @@ class RunnerProbes:
         return {"worker": self._worker(status), "queue": queue, "timestamp": iso(self.now())}
 
     def _verdict(self, status: RunnerStatus) -> Verdict:
-        return judge(status, self.pulse.lag, self.pulse.still, self.limits)
+        return judge(status, self.pulse.lag, self.pulse.still, self.limits, self.more_checks())
 
     def _body(self, word: str, verdict: Verdict) -> dict[str, Any]:
         checks = {name: {"ok": check.ok, **check.detail} for name, check in verdict.checks.items()}

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from workerpool.errors import ConfigError, JobTimeout, RetryableError, TerminalError
+from workerpool.errors import ConfigError, InvalidPayload, JobTimeout, RetryableError, TerminalError
 from workerpool.outcome import DeadLetter, DeadReason, Retry
 
 Backoff = Literal["exponential", "linear", "fixed"]
@@ -70,7 +70,7 @@ def classify(error: BaseException, attempts: int, policy: RetryPolicy, text: str
     job. A RetryableError may name its own delay, which ``max_delay`` does not shorten, but never gets extra retries.
     """
     if isinstance(error, TerminalError):
-        return DeadLetter(DeadReason.TERMINAL, text)
+        return DeadLetter(DeadReason.INVALID if isinstance(error, InvalidPayload) else DeadReason.TERMINAL, text)
     if attempts >= policy.max_retries:
         return DeadLetter(DeadReason.TIMEOUT if isinstance(error, JobTimeout) else DeadReason.ERROR, text)
     if isinstance(error, RetryableError) and error.delay is not None:

@@ -23,6 +23,7 @@ from workerpool.definition import WorkerDefinition
 from workerpool.dispatch import Dispatcher
 from workerpool.engines import SourceOptions, open_publisher, open_source
 from workerpool.errors import ConfigError, SourceUnavailable
+from workerpool.extension import Extension, NoExtension
 from workerpool.handlers import Handlers
 from workerpool.lanes import Lane, LaneConfig
 from workerpool.ledger import Ledger
@@ -48,7 +49,10 @@ WATCH_INTERVAL = 0.05
 
 @dataclass(slots=True)
 class Runner:
-    """A runner process. ``url`` must be resolved; ``clock``: monotonic seconds; ``listening`` gets the probe port."""
+    """A runner process. ``url`` must be resolved; ``clock``: monotonic seconds; ``listening`` gets the probe port.
+
+    ``extension``: what a ready-made worker brings along.
+    """
 
     settings: RunnerSettings
     definitions: Sequence[WorkerDefinition]
@@ -58,6 +62,7 @@ class Runner:
     metrics: Metrics = field(default_factory=Metrics)
     started: asyncio.Event = field(default_factory=asyncio.Event)
     listening: Callable[[int], None] = field(default=lambda _port: None)
+    extension: Extension = field(default_factory=NoExtension)
     probe_port: int | None = None
     _lanes: list[Lane] = field(default_factory=list)
     _ledger: Ledger = field(init=False)
@@ -96,12 +101,14 @@ class Runner:
         producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
         use_producer(producer)
         try:
+            await self.extension.open()
             if await self._opened(source, [queue for _, queue in workers]):
                 await self._work(dispatcher, settler, pulse, counter)
         finally:
             use_producer(None)
             await producer.close()
             await source.close()
+            await self.extension.close()
             self._handlers.close()
             probes.close()
 
@@ -179,6 +186,7 @@ class Runner:
     async def _drain(self, dispatcher: Dispatcher, claiming: "asyncio.Task[None]", settler: Settler) -> None:
         self._stop.set()
         dispatcher.drain()
+        self.extension.drain()
         for lane in self._lanes:
             lane.close()
         # A failure of its own is raised at the end: the outcomes come first.
@@ -278,6 +286,8 @@ class Runner:
             metrics=self.metrics,
             now=lambda: datetime.now(UTC),
             queue_counts=counter.latest,
+            more_checks=self.extension.checks,
+            more_metrics=self.extension.metrics_text,
         )
         server = ProbeServer(probes, self.settings.probe_host, self.settings.probe_port)
         self.probe_port = server.start()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from workerpool.definition import WorkerDefinition
-from workerpool.errors import JobTimeout, LeaseLost, TerminalError, WorkerPoolError
+from workerpool.errors import HandBack, JobTimeout, LeaseLost, TerminalError, WorkerPoolError
 from workerpool.handlers import Call
 from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Outcome, Output, Retry, Stale
 from workerpool.redaction import redact
@@ -142,16 +142,16 @@ class Verdicts:
 
 
 def _cut_off(slot: Slot, error: BaseException) -> Outcome | None:
-    """The outcome of an attempt that was ended from outside, None when it failed by itself or ran too long."""
+    """The outcome of an attempt that ended through no fault of the job, None when it failed or ran too long."""
     if slot.cancel_reason is not None and (task := asyncio.current_task()) is not None:
         task.uncancel()
     if slot.cancel_reason in ("fenced", "drain", "cancelled"):
         # Fenced: if nobody else claimed the job after all, handing it back spares it the wait for the lease's end.
         # Cancelled: the job is gone, so there is nothing left to hand back.
         return Interrupted()
-    if isinstance(error, LeaseLost):
-        return Stale()
-    return None
+    if isinstance(error, HandBack):
+        return Interrupted()
+    return Stale() if isinstance(error, LeaseLost) else None
 
 
 def _is_shutdown(error: BaseException, slot: Slot) -> bool:

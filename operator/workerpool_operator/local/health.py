@@ -10,6 +10,8 @@ from workerpool_contract import names
 
 LIMIT = 1 << 16
 TIMEOUT = 2.0
+OWN_CHECKS = {"loop", "source", "consuming"}
+"""What a runner needs to be ready; a further check that fails (a storage that is away) is told and no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def parse(body: bytes) -> Health:
     service = worker.get("serviceSeconds")
     return Health(
         live="loop" not in failing,
-        ready=page.get("status") == "healthy",
+        ready=page.get("status") == "healthy" or (bool(failing) and not OWN_CHECKS & {*failing}),
         busy=int(worker.get("busy") or 0),
         slots=int(worker["concurrency"]) if worker.get("concurrency") else None,
         completed=int(worker.get("completed") or 0),

@@ -14,9 +14,9 @@ import click
 import uvloop
 
 from workerpool.children import Command, ParentLine
+from workerpool.cli.builtins import Loaded, builtin_url, load_workers, wanted_builtin
 from workerpool.cli.target import queue_url, url_option
-from workerpool.cli.workers import app_option, load
-from workerpool.definition import WorkerDefinition
+from workerpool.cli.workers import app_option
 from workerpool.errors import ConfigError
 from workerpool.logs import LogSettings, configure
 from workerpool.reload import Reloader, ReloadSettings
@@ -59,6 +59,7 @@ def run(  # noqa: PLR0913 - one parameter per option
     """Run workers until SIGTERM or Ctrl-C, then drain.
 
     Give the NAMEs of workers, or --all. With neither, WORKERPOOL_WORKERS chooses, or the workers of WORKERPOOL_QUEUE.
+    The NAME s3-archive is the ready-made archive worker; it needs no app.
     WORKERPOOL_PROCESSES above 1 starts so many processes behind one probe port. A second Ctrl-C ends at once: the
     running jobs go back to the queue at no cost.
 
@@ -67,10 +68,12 @@ def run(  # noqa: PLR0913 - one parameter per option
     if names and everything:
         raise ConfigError("NAME: names and --all exclude each other; give one of them")
     known = from_environment(os.environ)
+    builtin = wanted_builtin(names, app, known)
     wanted = replace(
         known,
-        app=app or known.app,
-        workers=tuple(names) or (() if everything else known.workers),
+        app=None if builtin else app or known.app,
+        builtin=builtin,
+        workers=() if builtin else tuple(names) or (() if everything else known.workers),
         probe_port=known.probe_port if probe_port is None else probe_port,
         log_format="json" if as_json else known.log_format,
         log_file=known.log_file if log_file is None else str(log_file),
@@ -78,12 +81,12 @@ def run(  # noqa: PLR0913 - one parameter per option
     options = _Options(reload, uuid4())
     if wanted.log_file is not None and wanted.processes > 1:
         raise ConfigError(f"--log-file: {wanted.processes} processes can't rotate one file; redirect stderr instead")
-    definitions = () if _is_parent(wanted, options) else load(wanted.app)
-    if definitions:
-        chosen(definitions, wanted)  # A wrong name is told before a database is started.
+    loaded = None if _is_parent(wanted, options) else load_workers(wanted)
+    if loaded is not None:
+        chosen(loaded.definitions, wanted)  # A wrong name is told before a database is started.
     configure(_log_settings(wanted, options))
-    with queue_url(url, create=True) as found:
-        code = _start(replace(wanted, url=found), definitions, options)
+    with queue_url(url or builtin_url(wanted), create=True) as found:
+        code = _start(replace(wanted, url=found), loaded, options)
     if code:
         raise click.exceptions.Exit(code)
 
@@ -104,19 +107,22 @@ def _is_parent(settings: RunnerSettings, options: _Options) -> bool:
     return options.reload or settings.processes > 1
 
 
-def _start(settings: RunnerSettings, definitions: Sequence[WorkerDefinition], options: _Options) -> int:
+def _start(settings: RunnerSettings, loaded: Loaded | None, options: _Options) -> int:
     line = ParentLine.from_environment(os.environ)
     grace = settings.effective_drain_timeout + GRACE_MARGIN
     if line is not None:
         line.watch(grace)
     if options.reload:
         return asyncio.run(Reloader(ReloadSettings(_command(settings), Path.cwd(), grace)).run())
-    if settings.processes > 1:
+    if loaded is None:
         return asyncio.run(_supervise(settings, grace))
     tracer, close = open_tracer(export=exports_spans(os.environ))
     try:
         listening = _nothing if line is None else line.report
-        uvloop.run(_work(Runner(settings, definitions, tracer, boot=options.boot, listening=listening)))
+        runner = Runner(
+            settings, loaded.definitions, tracer, boot=options.boot, listening=listening, extension=loaded.extension
+        )
+        uvloop.run(_work(runner))
     finally:
         close()
     return 0

@@ -42,6 +42,9 @@ def test_a_lost_database_makes_a_runner_unready_but_never_dead() -> None:
     found = parse(page(status="unhealthy", checks={"loop": {"ok": True}, "source": {"ok": False, "detail": "away"}}))
     assert (found.live, found.ready, found.detail) == (True, False, "source not ok")
     assert not parse(page(checks={"loop": {"ok": False}})).live
+    away = parse(page(status="unhealthy", checks={"source": {"ok": True}, "storage": {"ok": False}}))
+    assert away.ready, "a storage that is away is no reason to replace a runner"
+    assert away.detail == "storage not ok"
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"worker": 3}'])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from workerpool.archive.counts import ArchiveCounts
 from workerpool.exposition import QueueCounts, merge, queue_json, render
 from workerpool.metrics import DURATION_BOUNDS, STATUS_OF, Gauges, Metrics, Status
 from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Outcome, Retry, Stale, Succeeded
@@ -179,6 +180,7 @@ def test_bounds_rise() -> None:
 
 
 def test_the_document_lists_exactly_the_metrics_that_are_served() -> None:
-    served = {line.split()[2] for line in render(counted(), Gauges()).splitlines() if line.startswith("# TYPE ")}
+    text = render(counted(), Gauges()) + ArchiveCounts().text(is_up=True)
+    served = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")}
     listed = set(re.findall(r"^\| `(workerpool_\w+)", DOCUMENT.read_text(), re.MULTILINE))
     assert listed == served

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.waiting import DEADLINE
 from tests.unit.runner.jobs import Slot, a_job, bench, dead
-from workerpool.errors import JobTimeout, LeaseLost, RetryableError, TerminalError, WorkerPoolError
+from workerpool.errors import HandBack, JobTimeout, LeaseLost, RetryableError, TerminalError, WorkerPoolError
 from workerpool.outcome import SUCCEEDED, DeadLetter, DeadReason, Expired, Interrupted, Retry, Stale
 from workerpool.registry import REGISTRY
 from workerpool.worker import worker
@@ -257,6 +257,11 @@ async def test_a_hook_that_is_cut_off_leaves_the_outcome_alone() -> None:
 async def test_a_handler_told_that_its_lease_is_lost_settles_nothing() -> None:
     async with bench(raising(LeaseLost("stale"))) as run:
         assert await run() == Stale()
+
+
+async def test_a_job_that_is_handed_back_costs_no_attempt() -> None:
+    async with bench(raising(HandBack("the storage is away"), max_retries=0, dlq_topic="dlq")) as run:
+        assert await run(attempts=5) == Interrupted()
 
 
 async def test_an_expired_job_does_not_run() -> None:

@@ -9,7 +9,7 @@ import pytest
 from workerpool.exposition import QueueCounts
 from workerpool.metrics import Metrics, Status
 from workerpool.probe_server import wants_json
-from workerpool.probes import Limits, Pulse, RunnerProbes, RunnerStatus, iso, judge
+from workerpool.probes import Check, Limits, Pulse, RunnerProbes, RunnerStatus, iso, judge
 
 IDLE = RunnerStatus(
     is_running=True,
@@ -175,3 +175,15 @@ def test_content_negotiation(accept: str, json: bool) -> None:
 
 def test_moments_are_written_with_milliseconds() -> None:
     assert iso(datetime(2024, 1, 31, 23, tzinfo=UTC)) == "2024-01-31T23:00:00.000Z"
+
+
+def test_a_further_check_makes_it_unhealthy_but_neither_unready_nor_stuck() -> None:
+    more = {"storage": Check(ok=False, detail={"detail": "no answer"})}
+    checked = replace(probes(IDLE, Clock()), more_checks=lambda: more, more_metrics=lambda: "archive 1\n")
+    answer = checked.health()
+    assert not answer.ok
+    assert answer.body["status"] == "unhealthy"
+    assert answer.body["checks"]["storage"] == {"ok": False, "detail": "no answer"}
+    assert checked.ready().ok
+    assert checked.live().ok
+    assert checked.metrics_text().endswith("\narchive 1\n")

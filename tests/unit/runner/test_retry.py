@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workerpool.errors import ConfigError, JobTimeout, RetryableError, TerminalError
+from workerpool.errors import ConfigError, InvalidPayload, JobTimeout, RetryableError, TerminalError
 from workerpool.outcome import DeadLetter, DeadReason, Retry
 from workerpool.retry import BACKOFFS, RetryPolicy, classify
 
@@ -78,6 +78,10 @@ def test_no_retries_means_dead_at_once() -> None:
 
 def test_a_terminal_error_is_never_retried() -> None:
     assert classify(TerminalError("bad"), 0, RetryPolicy(), "bad") == DeadLetter(DeadReason.TERMINAL, "bad")
+
+
+def test_a_message_that_is_itself_at_fault_dies_as_invalid() -> None:
+    assert classify(InvalidPayload("no id"), 0, RetryPolicy(), "no id") == DeadLetter(DeadReason.INVALID, "no id")
 
 
 def test_a_retryable_error_may_name_its_delay_but_gets_no_extra_retry() -> None:
