@@ -1,0 +1,156 @@
+"""Declares what must exist on a broker; what is there with other arguments is used as it is, with a warning."""
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import (
+    AMQPChannelError,
+    ChannelAccessRefused,
+    ChannelNotFoundEntity,
+    ChannelPreconditionFailed,
+)
+
+from workerpool.errors import ConfigError, SourceError
+from workerpool.sources.rabbitmq import topology
+from workerpool.sources.rabbitmq.connecting import OLDEST
+from workerpool.sources.rabbitmq.faults import reason
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
+from workerpool_contract.rabbitmq import queue_problem
+
+_INEQUIVALENT: Final = re.compile(r"inequivalent arg '([^']+)' .*?: received (.*) but current is (.*)$", re.DOTALL)
+_VALUE: Final = re.compile(r"^(?:the value )?'(.*?)'(?: of type '\w+')?$", re.DOTALL)
+
+
+class Mismatch(NamedTuple):
+    """What exists with other arguments: the first that differs, what the broker ``has`` and what was ``wanted``."""
+
+    thing: Thing
+    argument: str
+    has: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.thing} exists with other arguments ({self.argument} is {self.has}, not {self.wanted}) and is used "
+            "as it is; `workerpool topology plan` shows what that means and the cure"
+        )
+
+
+async def ensure_shared(link: Link) -> list[str]:
+    """Declares what the queues of a vhost share; returns warnings. Raises SourceUnavailable, SourceError, ConfigError.
+
+    Cheap to repeat: call it whenever the link is whole again.
+    """
+    if link.version < OLDEST:
+        raise ConfigError(
+            f"url: {link.endpoint.shown} is RabbitMQ {link.version_text}; 3.10 or newer is needed, for dead letters "
+            "and time limits of quorum queues: upgrade the broker"
+        )
+    return await declare(link, topology.shared())
+
+
+async def ensure_queue(link: Link, queue: str, limit: int) -> list[str]:
+    """Declares the lanes and the dead letters of ``queue``; returns warnings. Raises as ``ensure_shared``."""
+    _check(queue)
+    return await declare(link, topology.work(queue, limit, link.version))
+
+
+async def ensure_subscription(link: Link, topic: str, queue: str, limit: int) -> list[str]:
+    """As ``ensure_queue``, and gives it a copy of what is sent to ``topic``."""
+    _check(queue)
+    return await declare(link, topology.subscription(topic, queue, limit, link.version))
+
+
+async def declare(link: Link, things: Sequence[Thing]) -> list[str]:
+    """Declares ``things`` in order; returns warnings about what is there with other arguments, or can't be checked.
+
+    Raises SourceUnavailable, and SourceError for what is missing and can't be made.
+    """
+    warnings: list[str] = []
+    left = list(things)
+    while left:
+        try:
+            # A refusal closes the channel; the next thing gets a new one.
+            async with link.scratch() as channel:
+                while left:
+                    await _declare(channel, left[0])
+                    left.pop(0)
+        except AMQPChannelError as error:
+            warnings += await _judge(link, left.pop(0), error)
+    return warnings
+
+
+async def exists(link: Link, thing: Exchange | Queue) -> bool:
+    """Whether ``thing`` is there, whatever its arguments. Raises SourceUnavailable, SourceError."""
+    try:
+        async with link.scratch() as channel:
+            if isinstance(thing, Queue):
+                await channel.queue_declare(thing.name, passive=True)
+            else:
+                await channel.exchange_declare(thing.name, passive=True)
+    except ChannelNotFoundEntity:
+        return False
+    except AMQPChannelError as error:
+        raise SourceError(f"{link.endpoint.shown}: {thing} can't be looked at: {reason(error)}") from None
+    return True
+
+
+async def mismatch(link: Link, thing: Thing) -> Mismatch | None:
+    """What differs in ``thing``, which must exist; None when it is as it should be, or may not be compared."""
+    try:
+        async with link.scratch() as channel:
+            await _declare(channel, thing)
+    except ChannelPreconditionFailed as error:
+        return parse(thing, reason(error))
+    except AMQPChannelError:
+        return None
+    return None
+
+
+def parse(thing: Thing, text: str) -> Mismatch | None:
+    """The difference that the text of a 406 names; None when it names none."""
+    found = _INEQUIVALENT.search(text)
+    if found is None:
+        return None
+    argument, wanted, has = found.groups()
+    return Mismatch(thing, argument, _plain(has), _plain(wanted))
+
+
+async def _declare(channel: AbstractChannel, thing: Thing) -> None:
+    match thing:
+        case Exchange(name, kind):
+            await channel.exchange_declare(name, exchange_type=kind, durable=True)
+        case Queue(name, arguments):
+            await channel.queue_declare(name, durable=True, arguments=arguments)
+        case Binding(exchange, queue, key):
+            await channel.queue_bind(queue, exchange, key)
+
+
+async def _judge(link: Link, thing: Thing, error: AMQPChannelError) -> list[str]:
+    text = reason(error)
+    if isinstance(error, ChannelPreconditionFailed) and (difference := parse(thing, text)):
+        return [str(difference)]
+    if isinstance(error, ChannelAccessRefused):
+        if isinstance(thing, Binding):
+            return [f"{thing} can't be made sure of ({text}); let `workerpool topology apply` do it as another user"]
+        if await exists(link, thing):
+            return []
+        raise SourceError(
+            f"{link.endpoint.shown}: {thing} is missing and this user may not declare it ({text}); give the user the "
+            "right to configure it, or run `workerpool topology apply` as one who may"
+        )
+    raise SourceError(f"{link.endpoint.shown}: {thing} can't be declared: {text}")
+
+
+def _check(queue: str) -> None:
+    problem = queue_problem(queue)
+    if problem:
+        raise ConfigError(f"queue: {queue!r} {problem}")
+
+
+def _plain(value: str) -> str:
+    found = _VALUE.match(value.strip())
+    return repr(found[1]) if found else ("not set" if value == "none" else value)

@@ -1,0 +1,116 @@
+"""What must exist on a broker, in the order in which it is declared. Pure.
+
+Verified on RabbitMQ 3.10.8, the oldest release that is supported:
+
+- ``x-dead-letter-strategy`` works as an argument of a quorum queue (its documentation names the policy only) and an
+  unknown value is refused; together with ``x-overflow: reject-publish`` dead letters move at-least-once.
+- Arguments that it doesn't know, such as those of 4.x (``x-delayed-retry-type``, ``x-consumer-timeout``), are taken,
+  kept and ignored; ``x-delivery-limit: -1`` too. ``x-max-priority`` is refused for a quorum queue, and
+  ``x-delivery-limit`` for a classic one.
+- Declaring what exists with the same arguments succeeds. Other ones close the channel with 406 and one of the
+  differences: "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'a' in vhost '/': received '6' but
+  current is '5'", or "received none but current is the value 'at-least-once' of type 'longstr'". Of the arguments that
+  it doesn't know it compares none. What can't be declared at all says "invalid arg".
+- ``x-delivery-count`` is in the headers from the first delivery on (0), also of a message got by ``basic.get``; later
+  releases leave it out at the first.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from workerpool_contract.rabbitmq import (
+    CONTROL,
+    REPORTS,
+    STREAMS,
+    TOPICS,
+    WAITS,
+    Arguments,
+    dead,
+    dead_arguments,
+    lane_suffix,
+    topic_exchange,
+    wait_arguments,
+    work_arguments,
+)
+
+Version = tuple[int, int, int]
+PRIORITIES = (0, 1, -1)
+"""One for each lane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A durable exchange of a ``type`` (fanout, topic)."""
+
+    name: str
+    type: str
+
+    def __str__(self) -> str:
+        return f"exchange {self.name} ({self.type})"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable queue or stream."""
+
+    name: str
+    arguments: Arguments = field(hash=False)
+
+    def __str__(self) -> str:
+        kind = self.arguments.get("x-queue-type", "classic")
+        return f"stream {self.name}" if kind == "stream" else f"queue {self.name} ({kind})"
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Messages to ``exchange`` with the routing ``key`` are copied to ``queue``."""
+
+    exchange: str
+    queue: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"binding {self.exchange} → {self.queue}" + (f" (key {self.key})" if self.key else "")
+
+
+Thing = Exchange | Queue | Binding
+
+
+def shared() -> list[Thing]:
+    """What all queues of a vhost have in common: exchanges, the ladder of waits, streams."""
+    found: list[Thing] = [Exchange(topic_exchange(priority), "topic") for priority in PRIORITIES]
+    found += [Exchange(CONTROL, "fanout"), Exchange(REPORTS, "fanout")]
+    for wait in WAITS:
+        found += [
+            Exchange(wait.name, "fanout"),
+            Queue(wait.name, wait_arguments(wait.seconds)),
+            Binding(wait.name, wait.name, ""),
+        ]
+    return found + [Queue(name, arguments) for name, arguments in STREAMS.items()]
+
+
+def work(queue: str, limit: int, version: Version) -> list[Thing]:
+    """The dead letters of ``queue`` first, then its three lanes: a lane without them would lose what it gives up."""
+    lanes = [Queue(f"{queue}{lane_suffix(priority)}", work_arguments(queue, limit)) for priority in PRIORITIES]
+    return [Queue(dead(queue), dead_arguments(version)), *lanes]
+
+
+def subscription(topic: str, queue: str, limit: int, version: Version) -> list[Thing]:
+    """``queue`` and the bindings that give it a copy of what is sent to ``topic``."""
+    bindings = [
+        Binding(f"{TOPICS}{lane_suffix(priority)}", f"{queue}{lane_suffix(priority)}", topic) for priority in PRIORITIES
+    ]
+    return [*work(queue, limit, version), *bindings]
+
+
+def topic_of(queue: str) -> str:
+    """The topic to which a queue of this name subscribes: what is before the @ of ``topic@group``, or its own name."""
+    return queue.rpartition("@")[0] or queue
+
+
+def everything(queues: Iterable[str], limit: int, version: Version) -> list[Thing]:
+    """What runners that consume ``queues`` need."""
+    return [
+        *shared(),
+        *(thing for queue in queues for thing in subscription(topic_of(queue), queue, limit, version)),
+    ]
