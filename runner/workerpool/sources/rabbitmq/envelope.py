@@ -5,6 +5,7 @@ a job is in headers, and defaults are left out. A message without these headers 
 """
 
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -147,6 +148,15 @@ def envelope_of(queue: str, payload: str, properties: Properties, now: float, fr
         expires=_optional(headers, HEADER_EXPIRES),
         key=_text(headers, HEADER_KEY),
     )
+
+
+def copy_id(id_: int, queue: str) -> int:
+    """The id of the copy that ``queue`` got of a message to a topic: all copies carry the same one.
+
+    The low 40 bits change by a constant of the queue, so that ids stay unique in it and hardly ever meet in another.
+    """
+    name = queue.encode()
+    return id_ ^ ((zlib.crc32(name) << 8) | (zlib.adler32(name) & 0xFF))
 
 
 def is_own(properties: Properties) -> bool:

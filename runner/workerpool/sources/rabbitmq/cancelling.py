@@ -1,0 +1,58 @@
+"""Taking a job away from its holder, because somebody cancelled it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from workerpool.sources.base import Job
+from workerpool.sources.rabbitmq.buffer import Buffer
+from workerpool.sources.rabbitmq.delivery import Delivery
+from workerpool.sources.rabbitmq.history import finished_record
+from workerpool.sources.rabbitmq.holding import Holding
+from workerpool.sources.rabbitmq.intake import Intake
+from workerpool.sources.rabbitmq.outcomes import NOTHING, Plan
+from workerpool.sources.rabbitmq.outgoing import Outgoing
+from workerpool.sources.rabbitmq.sending import Sender
+from workerpool.sources.rabbitmq.settling import Settling
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """Cancels jobs that this process has, handed out or not. ``wall``: unix seconds."""
+
+    boot: str
+    holding: Holding
+    settling: Settling
+    intake: Intake
+    buffers: Sequence[Buffer]
+    sender: Sender
+    wall: Callable[[], float]
+
+    async def cancel(self, ids: frozenset[int]) -> tuple[list[int], list[Job]]:
+        """Cancels the jobs of these ids; returns those that were here, and the jobs among them that are worked on.
+
+        A job whose outcome is being settled at this moment is left alone. Raises SourceError.
+        """
+        worked_on = [it for it in self.holding.jobs.values() if it.envelope.id in ids and not it.settling]
+        waiting = [it for buffer in self.buffers for it in buffer.find(ids)]
+        waiting += [it for it in self.intake.unresolved if it.envelope.id in ids]
+        for it in waiting:
+            self._take_out(it)
+        now = round(self.wall() * 1000)
+        plans = [
+            Plan(it, NOTHING, finished_record(it.charged(), "cancelled", now, worker="")) for it in worked_on + waiting
+        ]
+        if plans:
+            await self.settling.carry_out(plans)
+        return [plan.delivery.envelope.id for plan in plans], [it.job for it in worked_on]
+
+    async def answer(self, reply_to: str, correlation_id: str | None, ids: Sequence[int]) -> None:
+        """Tells who asked which of the jobs were here. Raises SourceError."""
+        body = json.dumps({"boot": self.boot, "ids": list(ids), "correlation": correlation_id}).encode()
+        await self.sender.send([Outgoing("", reply_to, body, {}, mandatory=False, persistent=False)])
+
+    def _take_out(self, it: Delivery) -> None:
+        self.intake.discard(it)
+        for buffer in self.buffers:
+            if buffer.queue == it.envelope.queue:
+                buffer.remove(it)

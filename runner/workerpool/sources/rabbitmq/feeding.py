@@ -1,0 +1,128 @@
+"""Fills the buffers of a source: one by one at first, by consumers once somebody waits for work."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiormq.channel import Channel
+
+from workerpool.sources.base import Subscription
+from workerpool.sources.rabbitmq import prefetch
+from workerpool.sources.rabbitmq.buffer import Buffer
+from workerpool.sources.rabbitmq.consuming import Consumers
+from workerpool.sources.rabbitmq.declare import ensure_shared, ensure_subscription
+from workerpool.sources.rabbitmq.faults import translated
+from workerpool.sources.rabbitmq.intake import Intake
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.messages import Arrival
+from workerpool.sources.rabbitmq.pulling import Puller
+
+log = logging.getLogger("workerpool.rabbitmq")
+
+PULLED: Final = 256
+"""Jobs that may be taken one by one before consumers take over, even if nobody waits."""
+
+
+@dataclass(slots=True)
+class Feeding:
+    """``woken``: called when a job may be ready. ``slots``: jobs that the runner works on at once."""
+
+    link: Link
+    intake: Intake
+    buffers: Mapping[str, Buffer]
+    subscriptions: Sequence[Subscription]
+    slots: int
+    woken: Callable[[], None]
+    prefetch: int = field(init=False)
+    consumers: Consumers = field(init=False)
+    _puller: Puller = field(init=False)
+    _declared: bool = False
+    _warned: set[str] = field(default_factory=set)
+    _busy: set["asyncio.Task[Any]"] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Nothing is consumed before somebody waits."""
+        self.prefetch = prefetch.first(self.slots)
+        self.consumers = Consumers(self._consumed)
+        self._puller = Puller(self._pulled)
+
+    @property
+    def consuming(self) -> bool:
+        """Whether consumers fill the buffers."""
+        return self.consumers.active and self.consumers.epoch == self.link.epoch
+
+    def lost(self) -> None:
+        """The channel is gone; queues may be gone as well."""
+        self.consumers.forget()
+        self._declared = False
+
+    async def declare(self) -> None:
+        """Declares what is missing; a queue with other arguments than ours is used as it is. Raises SourceError."""
+        warnings = await ensure_shared(self.link)
+        for it in self.subscriptions:
+            limit = self.link.endpoint.delivery_limit
+            warnings += await ensure_subscription(self.link, it.topic, it.queue, limit)
+        for text in warnings:
+            if text not in self._warned:
+                self._warned.add(text)
+                log.warning("%s", text)
+        self._declared = True
+
+    async def top_up(self, wants: Mapping[str, int]) -> None:
+        """Takes one by one what consumers don't bring. Raises SourceError."""
+        if not self.consuming:
+            await self._apart(self._pull(wants))
+            if self._puller.pulled >= PULLED:
+                await self.consume()
+            return
+        beyond = {queue: n for queue, n in wants.items() if n > self.prefetch and n > len(self.buffers[queue])}
+        if beyond:
+            await self._apart(self._pull(beyond))
+
+    async def consume(self) -> None:
+        """Every lane has a consumer. Raises SourceError."""
+        await self._apart(self._consume())
+
+    async def stop(self) -> None:
+        """No further deliveries. Raises SourceError."""
+        await self._apart(self._stop())
+
+    async def _pull(self, wants: Mapping[str, int]) -> None:
+        channel = await self._channel()
+        with translated(self.link.endpoint):
+            for queue, n in wants.items():
+                await self._puller.fill(channel, self.buffers[queue], n, self.prefetch)
+
+    async def _consume(self) -> None:
+        channel = await self._channel()
+        wanted = [(queue, lane) for queue, buffer in self.buffers.items() for lane in buffer.lanes]
+        with translated(self.link.endpoint):
+            await self.consumers.ensure(channel, self.link.epoch, wanted, self.prefetch)
+
+    async def _stop(self) -> None:
+        with translated(self.link.endpoint):
+            await self.consumers.stop()
+
+    async def _channel(self) -> Channel:
+        if not self._declared:
+            await self.declare()
+        channel = self.link.consume_channel()
+        assert isinstance(channel, Channel)
+        return channel
+
+    async def _apart(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs to its end even if the caller is cancelled: a call broken off would cost the channel and its jobs."""
+        task = asyncio.create_task(work)
+        self._busy.add(task)
+        task.add_done_callback(self._busy.discard)
+        await asyncio.shield(task)
+
+    def _consumed(self, it: Arrival, epoch: int) -> None:
+        if epoch == self.link.epoch:
+            self.intake.arrived(it, epoch)
+            self.woken()
+
+    def _pulled(self, it: Arrival) -> bool:
+        return self.intake.arrived(it, self.link.epoch)

@@ -1,0 +1,87 @@
+"""What one epoch of the consume channel holds: the lease of every job in one place."""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiormq.abc import ChannelFrame
+from aiormq.channel import Channel
+
+from workerpool.sources.base import Job
+from workerpool.sources.rabbitmq.acks import Acks, ack_frames
+from workerpool.sources.rabbitmq.delivery import Delivery
+from workerpool.sources.rabbitmq.link import Link
+
+REMEMBERED: Final = 4096
+"""Acknowledged messages that are known again when the broker did not get the acknowledgement."""
+
+
+@dataclass(slots=True)
+class Holding:
+    """Deliveries of the current epoch that are not settled. A loss of the channel empties it."""
+
+    link: Link
+    jobs: dict[int, Delivery] = field(default_factory=dict)
+    unsettled: Counter[str] = field(default_factory=Counter)
+    _acks: Acks = field(default_factory=Acks)
+    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+
+    def has(self, it: Delivery) -> bool:
+        """Whether the job that was handed out is still this process's own."""
+        return it.epoch == self.link.epoch and self.jobs.get(it.tag) is it
+
+    def is_current(self, it: Delivery) -> bool:
+        """Whether the delivery, handed out or not, can still be acknowledged."""
+        return it.epoch == self.link.epoch
+
+    def arrived(self, queue: str) -> None:
+        """A delivery came for one of the lanes of ``queue``."""
+        self.unsettled[queue] += 1
+
+    def handed_out(self, it: Delivery) -> None:
+        """The delivery became a job that somebody works on."""
+        self.jobs[it.tag] = it
+
+    def was_settled(self, message_id: str) -> bool:
+        """Whether this process settled the message not long ago; the broker did not get the acknowledgement then."""
+        return message_id in self._recent
+
+    async def ack(self, deliveries: Iterable[Delivery]) -> None:
+        """Acknowledges what is finished: the contiguous part in one go. What belongs to an older epoch is only noted.
+
+        Nothing is raised for a channel that ends meanwhile: the broker delivers again then, and ``was_settled`` tells.
+        """
+        for it in deliveries:
+            it.over = True
+            if it.message_id is not None:
+                self._recent.append(it.message_id)
+            if it.epoch == self.link.epoch:
+                self._forget(it)
+                self._acks.done(it.tag)
+        acks = self._acks.take()
+        if acks and self.link.connected:
+            channel = self.link.consume_channel()
+            assert isinstance(channel, Channel)
+            frames = ack_frames(channel.number, acks)
+            await channel.write_queue.put(ChannelFrame(payload=frames, should_close=False))
+
+    async def requeue(self, deliveries: Iterable[Delivery]) -> None:
+        """Gives deliveries back to their queues. Raises what aiormq raises for a closed channel."""
+        for it in deliveries:
+            if it.epoch == self.link.epoch:
+                self._forget(it)
+                self._acks.gone(it.tag)
+                await self.link.consume_channel().basic_nack(it.tag, requeue=True, wait=False)
+
+    def lost(self) -> list[Job]:
+        """The channel is gone and with it everything; returns the jobs that were handed out."""
+        jobs = [it.job for it in self.jobs.values()]
+        self.jobs = {}
+        self.unsettled = Counter()
+        self._acks = Acks()
+        return jobs
+
+    def _forget(self, it: Delivery) -> None:
+        self.jobs.pop(it.tag, None)
+        self.unsettled[it.envelope.queue] -= 1

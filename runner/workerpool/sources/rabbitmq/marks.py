@@ -1,0 +1,65 @@
+"""What the runners of a vhost say of deliveries: under which a job was about to start, which ended harmlessly.
+
+The broker only counts deliveries. These records, in a stream, tell which of them may be blamed on the job.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from workerpool.sources.rabbitmq.crashes import charged
+from workerpool.sources.rabbitmq.streamlog import StreamLog
+
+MARKED: Final = "marked"
+FORGIVEN: Final = "forgiven"
+
+
+class Numbered(NamedTuple):
+    """One delivery of a message: from which queue (lane), and how often it was delivered before."""
+
+    lane: str
+    message_id: str
+    number: int
+
+
+class Question(NamedTuple):
+    """How many crashes to charge a job that came with ``before`` of them in this delivery."""
+
+    delivery: Numbered
+    before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """The records of a vhost."""
+
+    log: StreamLog
+
+    async def mark(self, it: Numbered) -> None:
+        """The job is about to start. Raises SourceError."""
+        await self.log.append([{MARKED: list(it)}])
+
+    async def forgive(self, deliveries: Iterable[Numbered]) -> None:
+        """These deliveries are going to end without an acknowledgement and without a crash. Raises SourceError."""
+        records = [{FORGIVEN: list(it)} for it in deliveries]
+        if records:
+            await self.log.append(records)
+
+    async def judge(self, questions: Sequence[Question], since: float) -> list[int]:
+        """The crashes to charge, in order; every record from ``since`` (unix seconds) on counts. Raises SourceError."""
+        wanted = {(it.delivery.lane, it.delivery.message_id) for it in questions}
+        said: dict[tuple[str, str, str], set[int]] = {}
+        for record in await self.log.read(since=since):
+            for kind, value in record.items():
+                lane, message_id, number = value
+                if (lane, message_id) in wanted:
+                    said.setdefault((kind, lane, message_id), set()).add(number)
+        return [
+            charged(
+                before,
+                number,
+                said.get((MARKED, lane, message_id), set()),
+                said.get((FORGIVEN, lane, message_id), set()),
+            )
+            for (lane, message_id, number), before in questions
+        ]

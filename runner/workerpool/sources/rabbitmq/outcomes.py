@@ -1,0 +1,98 @@
+"""Outcomes as what they mean on a broker: what to publish, what to record, whether the unique key is free. Pure."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Output, Retry, Succeeded
+from workerpool.sources.base import Settlement
+from workerpool.sources.rabbitmq.deadletters import DeadJob, encode_dead
+from workerpool.sources.rabbitmq.delivery import Delivery
+from workerpool.sources.rabbitmq.envelope import Envelope, encode
+from workerpool.sources.rabbitmq.history import Record, finished_record
+from workerpool.sources.rabbitmq.ladder import wait_exchange
+from workerpool.sources.rabbitmq.outgoing import Outgoing
+from workerpool_contract.rabbitmq import dead, lane, lanes, topic_exchange
+
+
+class Plan(NamedTuple):
+    """What settles one delivery, before its acknowledgement. ``record`` is None for a job that isn't over."""
+
+    delivery: Delivery
+    outgoing: Sequence[Outgoing]
+    record: Record | None
+
+
+NOTHING: Final[Sequence[Outgoing]] = ()
+
+
+def plan(it: Settlement, now: int, fresh: Callable[[], int]) -> Plan:
+    """What an outcome means. ``now``: milliseconds since 1970; ``fresh`` makes ids of the messages to topics."""
+    delivery: Delivery = it.job.handle
+    job, seconds, worker = delivery.charged(), it.duration, it.worker
+    match it.outcome:
+        case Succeeded(result, outputs):
+            record = finished_record(job, "completed", now, worker=worker, seconds=seconds, result=result)
+            return Plan(delivery, _topics(outputs, now, fresh), record)
+        case Retry(delay, _):
+            return Plan(delivery, (again(job, now, delay),), None)
+        case Interrupted():
+            return Plan(delivery, (handed_back(job),), None)
+        case DeadLetter() as outcome:
+            return _dead(delivery, job, outcome, it, now, fresh)
+        case Expired():
+            return Plan(delivery, NOTHING, finished_record(job, "expired", now, worker=worker))
+        case other:
+            raise AssertionError(f"{other!r} is no outcome to carry out")
+
+
+def again(job: Envelope, now: int, delay: float) -> Outgoing:
+    """The next attempt, due in ``delay`` seconds."""
+    due = now + round(max(0.0, delay) * 1000)
+    later = job._replace(attempts=job.attempts + 1, enqueued=due, due=due if due > now else None)
+    return waiting(later, max(0.0, delay))
+
+
+def waiting(job: Envelope, remaining: float) -> Outgoing:
+    """A job that is due in ``remaining`` seconds, on its way to its lane by the ladder."""
+    return Outgoing(wait_exchange(remaining), lane(job.queue, job.priority), *encode(job))
+
+
+def handed_back(job: Envelope) -> Outgoing:
+    """A job that comes next: a copy, which the broker has not delivered yet, in the lane that is taken first."""
+    return Outgoing("", lanes(job.queue).high, *encode(job._replace(due=None)))
+
+
+def invalid(delivery: Delivery, body: bytes, error: str, now: int) -> Plan:
+    """A message that can't be a job at all."""
+    job = delivery.charged()
+    letter = DeadJob(job, str(DeadReason.INVALID), error, "", now, raw=body)
+    record = finished_record(job, "dead", now, worker="", error=error, reason=letter.reason)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record)
+
+
+def _dead(
+    delivery: Delivery, job: Envelope, outcome: DeadLetter, it: Settlement, now: int, fresh: Callable[[], int]
+) -> Plan:
+    reason, forwarded = str(outcome.reason), outcome.outputs[0].topic if outcome.outputs else None
+    record = finished_record(
+        job,
+        "dead",
+        now,
+        worker=it.worker,
+        seconds=it.duration,
+        error=outcome.error,
+        reason=reason,
+        forwarded=forwarded,
+    )
+    if outcome.outputs:
+        return Plan(delivery, _topics(outcome.outputs, now, fresh), record)
+    letter = DeadJob(job, reason, outcome.error, it.worker, now)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record)
+
+
+def _topics(outputs: Sequence[Output], now: int, fresh: Callable[[], int]) -> Sequence[Outgoing]:
+    if not outputs:
+        return NOTHING
+    return [
+        Outgoing(topic_exchange(0), it.topic, *encode(Envelope(it.topic, fresh(), it.payload, now))) for it in outputs
+    ]
