@@ -38,7 +38,7 @@ class Feeding:
     prefetch: int = field(init=False)
     consumers: Consumers = field(init=False)
     _puller: Puller = field(init=False)
-    _declared: bool = False
+    declared: bool = False
     _warned: set[str] = field(default_factory=set)
     _busy: set["asyncio.Task[Any]"] = field(default_factory=set)
 
@@ -56,7 +56,7 @@ class Feeding:
     def lost(self) -> None:
         """The channel is gone; queues may be gone as well."""
         self.consumers.forget()
-        self._declared = False
+        self.declared = False
 
     async def declare(self) -> None:
         """Declares what is missing; a queue with other arguments than ours is used as it is. Raises SourceError."""
@@ -68,7 +68,7 @@ class Feeding:
             if text not in self._warned:
                 self._warned.add(text)
                 log.warning("%s", text)
-        self._declared = True
+        self.declared = True
 
     async def top_up(self, wants: Mapping[str, int]) -> None:
         """Takes one by one what consumers don't bring. Raises SourceError."""
@@ -89,6 +89,15 @@ class Feeding:
         """No further deliveries. Raises SourceError."""
         await self._apart(self._stop())
 
+    async def ready(self) -> int:
+        """Jobs that the broker could deliver now, by its own count. Raises SourceError."""
+        count = 0
+        async with self.link.scratch() as channel:
+            for buffer in self.buffers.values():
+                for lane in buffer.lanes:
+                    count += (await channel.queue_declare(lane, passive=True)).message_count or 0
+        return count
+
     async def _pull(self, wants: Mapping[str, int]) -> None:
         channel = await self._channel()
         with translated(self.link.endpoint):
@@ -96,6 +105,9 @@ class Feeding:
                 await self._puller.fill(channel, self.buffers[queue], n, self.prefetch)
 
     async def _consume(self) -> None:
+        if missing := self.consumers.missing:
+            log.warning("The broker ended the consumers of %s; starting them again", ", ".join(missing))
+            self.declared = False
         channel = await self._channel()
         wanted = [(queue, lane) for queue, buffer in self.buffers.items() for lane in buffer.lanes]
         with translated(self.link.endpoint):
@@ -106,7 +118,7 @@ class Feeding:
             await self.consumers.stop()
 
     async def _channel(self) -> Channel:
-        if not self._declared:
+        if not self.declared:
             await self.declare()
         channel = self.link.consume_channel()
         assert isinstance(channel, Channel)

@@ -22,6 +22,7 @@ from workerpool.sources.rabbitmq.marks import Numbered
 from workerpool.sources.rabbitmq.outcomes import Plan, plan
 from workerpool.sources.rabbitmq.parts import Clocks, Parts, parts_of
 from workerpool.sources.rabbitmq.reporting import Reporter, Totals
+from workerpool.sources.rabbitmq.upkeep import Upkeep
 from workerpool_contract.runnerreport import Control, RunnerReport
 
 log = logging.getLogger("workerpool.rabbitmq")
@@ -56,6 +57,7 @@ class RabbitmqSource:
     _parts: Parts | None = None
     _feeding: Feeding | None = None
     _reporter: Reporter | None = None
+    _upkeep: Upkeep | None = None
     _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
@@ -83,10 +85,14 @@ class RabbitmqSource:
             raise
         self._parts, self._feeding = parts, feeding
         self._reporter = Reporter(parts.sender, self._report, self.clock)
+        self._upkeep = Upkeep(parts, feeding, self._reporter, self.totals, self.clock)
         parts.link.on_lost(self._lost)
-        parts.link.on_ready(self._woken.set)
+        parts.link.on_ready(self._ready)
         ear = Ear(parts.link, self._heard)
-        self._tasks = [asyncio.create_task(ear.run(), name="control")]
+        self._tasks = [
+            asyncio.create_task(ear.run(), name="control"),
+            asyncio.create_task(self._upkeep.run(), name="upkeep"),
+        ]
         with suppress(TimeoutError):
             async with asyncio.timeout(LISTEN_SECONDS):
                 await ear.listening.wait()
@@ -107,6 +113,8 @@ class RabbitmqSource:
             for it in parts.buffers[queue].take(limit):
                 jobs.append(it.claimed(now))
                 parts.holding.handed_out(it)
+        if self._upkeep is not None:
+            self._upkeep.hungry = len(jobs) < sum(wants.values())
         return jobs
 
     async def wait(self, timeout: float) -> bool:
@@ -205,6 +213,11 @@ class RabbitmqSource:
         return self._parts is not None and self._parts.link.connected
 
     @property
+    def deaf(self) -> bool:
+        """Whether jobs are ready on the broker, slots are idle, and not even a new channel made them come."""
+        return self._upkeep is not None and self._upkeep.watchdog.deaf
+
+    @property
     def detail(self) -> str:
         """The broker and its version, or why it isn't connected."""
         if self._parts is None:
@@ -232,6 +245,11 @@ class RabbitmqSource:
         await parts.returning.give_back(unclaimed)
         if self._reporter is not None:
             await self._reporter.tell(gone=True)
+
+    def _ready(self) -> None:
+        if self._feeding is not None:
+            self._feeding.declared = False
+        self._woken.set()
 
     def _lost(self, why: str) -> None:
         parts, feeding = self._must_parts(), self._must_feeding()

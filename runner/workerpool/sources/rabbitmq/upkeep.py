@@ -1,0 +1,107 @@
+"""What a source sees to twice a second while its runner works: consumers, prefetch, hoarded jobs, reports, deafness."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiormq.exceptions import AMQPError
+
+from workerpool.errors import SourceError
+from workerpool.sources.rabbitmq import prefetch
+from workerpool.sources.rabbitmq.feeding import Feeding
+from workerpool.sources.rabbitmq.parts import Parts
+from workerpool.sources.rabbitmq.reporting import Reporter, Totals
+from workerpool.sources.rabbitmq.watchdog import SILENCE, Watchdog
+
+log = logging.getLogger("workerpool.rabbitmq")
+
+TURN: Final = 0.5
+"""Seconds between two rounds."""
+LONGEST_HELD: Final = 300.0
+"""Seconds that a job may wait here for a slot: the broker ends a channel that holds one for 30 minutes."""
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious."""
+
+    parts: Parts
+    feeding: Feeding
+    reporter: Reporter
+    totals: Totals
+    clock: Callable[[], float]
+    silence: float = SILENCE
+    watchdog: Watchdog = field(default_factory=Watchdog)
+    hungry: bool = False
+    _ended: int = 0
+    _at: float = 0.0
+    _rate: float = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        never = asyncio.Event()
+        self._at = self.clock()
+        while True:
+            try:
+                async with asyncio.timeout(TURN):
+                    await never.wait()
+            except TimeoutError:
+                await self._round()
+
+    async def _round(self) -> None:
+        link = self.parts.link
+        self._measure()
+        if not link.connected:
+            self.watchdog.heard()
+            return
+        for task in (self._reporting, self._consuming, self._returning, self._watching):
+            try:
+                await task()
+            except (SourceError, AMQPError) as error:
+                log.debug("upkeep is put off: %s", error)
+            except Exception:
+                # Without upkeep the runner would go deaf unseen.
+                log.exception("upkeep failed")
+
+    def _measure(self) -> None:
+        now, ended = self.clock(), self.totals.completed + self.totals.failed
+        elapsed = now - self._at
+        if elapsed > 0:
+            self._rate += ((ended - self._ended) / elapsed - self._rate) * 0.5
+        self._ended, self._at = ended, now
+
+    async def _reporting(self) -> None:
+        await self.reporter.beat()
+
+    async def _consuming(self) -> None:
+        """Other consumers for another prefetch, and for those that the broker cancelled."""
+        feeding = self.feeding
+        if not feeding.consuming:
+            return
+        target = prefetch.wanted(feeding.slots, self._rate, self.totals.mean)
+        adjusted = prefetch.adjusted(feeding.prefetch, target, feeding.slots)
+        if adjusted != feeding.prefetch or feeding.consumers.missing:
+            feeding.prefetch = adjusted
+            await feeding.consume()
+
+    async def _returning(self) -> None:
+        """What waits here too long is another runner's."""
+        moment = self.clock() - LONGEST_HELD
+        old = [it for buffer in self.parts.buffers.values() for it in buffer.older_than(moment)]
+        if old:
+            log.info("%d jobs waited here for %g s and go back to their queues", len(old), LONGEST_HELD)
+            await self.parts.returning.give_back(old)
+
+    async def _watching(self) -> None:
+        """Work on the broker, idle slots, consumers, and yet nothing comes: then the channel is at fault."""
+        if not self.hungry or self.clock() - self.parts.intake.last < self.silence:
+            self.watchdog.heard()
+        elif self.feeding.consuming and self.watchdog.hungry(self.clock(), self.silence):
+            ready = await self.feeding.ready()
+            if self.watchdog.looked(self.clock(), ready):
+                log.error(
+                    "%d jobs are ready and none was delivered for %g s; the channel is replaced", ready, self.silence
+                )
+                self.parts.link.reset("deaf: jobs are ready and none is delivered")
