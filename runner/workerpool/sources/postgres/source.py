@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -22,8 +22,10 @@ from workerpool_contract.backlog import Backlog
 
 log = logging.getLogger("workerpool.postgres")
 
-BACKLOG_FIELDS = tuple(each.name for each in fields(Backlog))
-"""The columns of workerpool.backlog are called like the fields."""
+BACKLOG_FIELDS = (
+    "ready", "in_flight", "delayed", "dead", "truncated", "oldest_age", "next_due", "completed", "failed",
+)  # fmt: skip
+"""Columns of workerpool.backlog, called like the fields; the rest says what may be wrong with a reading: nothing here."""
 
 CANCEL_PREFIX = "!"
 """A notification of this prefix and a job id cancels that job, wherever it runs."""
@@ -200,7 +202,7 @@ class PostgresSource:
         rows = await self._must_control().call(
             lambda connection: connection.fetch("select * from workerpool.backlog($1)", list(self._queues))
         )
-        return {row["queue"]: Backlog(*(row[name] for name in BACKLOG_FIELDS)) for row in rows}
+        return {row["queue"]: Backlog(**{name: row[name] for name in BACKLOG_FIELDS}) for row in rows}
 
     async def complete_on(self, connection: Any, settlement: Settlement) -> None:  # noqa: ANN401 - asyncpg's or psycopg's
         """Finishes one job in the caller's transaction. Raises LeaseLost: let it roll the transaction back."""
