@@ -25,7 +25,7 @@ log = logging.getLogger("workerpool.postgres")
 BACKLOG_FIELDS = (
     "ready", "in_flight", "delayed", "dead", "truncated", "oldest_age", "next_due", "completed", "failed",
 )  # fmt: skip
-"""Columns of workerpool.backlog, called like the fields; the rest says what may be wrong with a reading: nothing here."""
+"""Columns of workerpool.backlog, called like the fields. What else a reading may say is of other engines."""
 
 CANCEL_PREFIX = "!"
 """A notification of this prefix and a job id cancels that job, wherever it runs."""
