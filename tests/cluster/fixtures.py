@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -14,6 +15,8 @@ from tests.cluster.local.provider import LocalCluster
 from tests.cluster.netns import outside
 from tests.cluster.providers import must_be_there, provided
 from tests.support.postgres import Server, throw_away
+from tests.support.rabbitmq import Broker, Vhost, throw_away_broker
+from tests.support.s3 import S3Server, throw_away_s3
 
 PASSWORD = "of-a-throw-away-server"
 
@@ -67,6 +70,28 @@ def cluster_database(cluster_postgres: Server) -> Iterator[str]:
     name = cluster_postgres.create_database()
     yield cluster_postgres.url(name)
     cluster_postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def cluster_rabbitmq(cluster: Cluster) -> Iterator[Broker]:
+    """A RabbitMQ server of this machine that pods and the test reach under the same address."""
+    with throw_away_broker(host=cluster.node_address) as broker:
+        yield broker
+
+
+@pytest.fixture
+def cluster_vhost(cluster_rabbitmq: Broker) -> Iterator[Vhost]:
+    """A fresh virtual host of that server."""
+    made = cluster_rabbitmq.create_vhost()
+    yield made
+    cluster_rabbitmq.drop_vhost(made)
+
+
+@pytest.fixture(scope="session")
+def cluster_s3(s3_program: Path, cluster: Cluster) -> Iterator[S3Server]:
+    """An S3 server of this machine that pods and the test reach under the same address."""
+    with throw_away_s3(s3_program, host=cluster.node_address) as server:
+        yield server
 
 
 @pytest.fixture
