@@ -46,10 +46,15 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
 
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return int(self._listener.getsockname()[1])
+
     def url(self, url: str) -> str:
         """The same database, reached through this proxy."""
         parts = urlsplit(url)
-        return parts._replace(netloc=f"{parts.username}@127.0.0.1:{self._listener.getsockname()[1]}").geturl()
+        return parts._replace(netloc=f"{parts.username}@127.0.0.1:{self.port}").geturl()
 
     def stall(self, *, new_too: bool = True) -> None:
         """From now on nothing arrives on either side; what is sent waits, on new connections only if ``new_too``."""

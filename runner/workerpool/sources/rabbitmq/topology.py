@@ -11,8 +11,10 @@ Verified on RabbitMQ 3.10.8, the oldest release that is supported:
   differences: "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'a' in vhost '/': received '6' but
   current is '5'", or "received none but current is the value 'at-least-once' of type 'longstr'". Of the arguments that
   it doesn't know it compares none. What can't be declared at all says "invalid arg".
-- ``x-delivery-count`` is in the headers from the first delivery on (0), also of a message got by ``basic.get``; later
-  releases leave it out at the first.
+- ``x-delivery-count`` is in the headers from the first delivery on (0), also of a message got by ``basic.get``; a
+  missing one means 0 too.
+- A quorum queue declared less than about three seconds before the server is killed (kill -9) may have no leader
+  afterwards: publishes to it are neither confirmed nor refused. Only deleting and declaring it helps.
 """
 
 from collections.abc import Iterable
