@@ -1,7 +1,8 @@
 """The readings of one endpoint: one task, one reader, one request for all pools that are due.
 
 A reading starts when a pool is due, somebody asks for it, a push arrived for a pool that sleeps, or a lost connection
-is to be opened again. While one is under way, everything that happens is gathered for the next.
+is to be opened again. While one is under way, everything that happens is gathered for the next. Where nothing is
+pushed, queues of pools that sleep are read more often than their pools are told.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ FIRST_RETRY = 0.5
 LONGEST_RETRY = 30.0
 # A pool whose turn comes within this share of the shortest interval is read along with those that are due.
 EARLY = 0.5
+# What is read for pools that sleep may take this share of the time.
+SHARE = 0.1
 
 
 class Line(Generic[K]):
@@ -141,7 +144,7 @@ class Line(Generic[K]):
 
     def _next(self) -> float:
         """When the next reading is to begin."""
-        times = [follower.due for follower in self._followers.values()]
+        times = [min(follower.due, follower.glance) for follower in self._followers.values()]
         if any(follower.waiting for follower in self._followers.values()):
             return -math.inf
         return min([*times, self._pushes.next(), self._retry if self._followers else math.inf])
@@ -152,19 +155,21 @@ class Line(Generic[K]):
         everyone = self._retry <= now
         due = [follower.watch.interval for follower in self._followers.values() if follower.due <= now]
         shortest = min(due, default=0.0)
+        glancing = any(follower.glance <= now for follower in self._followers.values())
         chosen: dict[K, bool] = {}
         for key, follower in self._followers.items():
             early = EARLY * min(follower.watch.interval, shortest)
             woken = follower.watch.asleep and follower.watch.queue in pushed
             if woken or follower.due <= now + early:
                 chosen[key] = True
-            elif everyone or follower.waiting:
+            elif everyone or follower.waiting or (glancing and follower.glance <= now + EARLY * follower.watch.glance):
                 chosen[key] = False
         return chosen
 
     async def _read(self, chosen: Mapping[K, bool]) -> None:
         followers = {key: self._followers[key] for key in chosen}
         asked = {key: follower.asked() for key, follower in followers.items()}
+        began = self._steady()
         try:
             readings, reports = await self._ask(list(followers.values()))
             now = self._steady()
@@ -172,6 +177,7 @@ class Line(Generic[K]):
             for key, follower in followers.items():
                 queue = follower.watch.queue
                 said = reports if isinstance(reports, Unknown) else reports.get(queue)
+                follower.look_again(now, (now - began) / SHARE)
                 if self._present(key, follower) and follower.take(readings[queue], said, now, tell=chosen[key]):
                     self._notify(key)
         finally:

@@ -102,6 +102,8 @@ class PoolLoop:
 
     async def _step(self, pool: ManagedPool, reading: Reading, *, deciding: bool) -> None:
         try:
+            if _wakes(pool, reading):
+                pool.due = 0.0
             _measure(pool, reading, self._steady())
             pool.view = replace(pool.view, reading=reading, rates=pool.rates or Rates())
             if deciding and self._steady() >= pool.due:
@@ -119,6 +121,15 @@ class PoolLoop:
         pool.resource = step.resource
         pool.due = self._steady() + step.next_check
         pool.view = replace(pool.view, state=step.state, status=step.status)
+
+
+def _wakes(pool: ManagedPool, reading: Reading) -> bool:
+    """Whether a source that pushes nothing shows first work for a pool without replicas."""
+    if pool.resource.spec.source.rabbitmq is None or pool.view.state.kept:
+        return False
+    before = pool.view.reading
+    had_work = isinstance(before, Backlog) and before.work > 0
+    return isinstance(reading, Backlog) and reading.work > 0 and not had_work
 
 
 def _measure(pool: ManagedPool, reading: Reading, at: float) -> None:

@@ -79,10 +79,11 @@ class World:
         return PoolLoop(pools, self.replicas, steady=self.time, wall=self.time)
 
 
-def resource(name: str, scaling: dict[str, Any]) -> WorkerPool:
+def resource(name: str, scaling: dict[str, Any], source: dict[str, Any] | None = None) -> WorkerPool:
     """A pool on the queue q-NAME."""
     body = {"scaleDown": {"stabilizationSeconds": 0}, **scaling}
-    spec = {"source": {"postgres": {"queue": f"q-{name}"}}, "worker": {"app": "a"}, "scaling": body}
+    source = source or {"postgres": {"queue": f"q-{name}"}}
+    spec = {"source": source, "worker": {"app": "a"}, "scaling": body}
     manifest = {"apiVersion": "workerpool.dev/v1", "kind": "WorkerPool", "metadata": {"name": name}, "spec": spec}
     return WorkerPool.model_validate(manifest)
 
@@ -140,6 +141,18 @@ async def test_a_push_wakes_pools_at_zero_only(world: World) -> None:
     await reconciler.tick()
     assert world.replicas.counts == {"a": 1}
     assert not reconciler.wake("q-a")
+
+
+async def test_a_source_that_pushes_nothing_wakes_by_what_is_read(world: World) -> None:
+    broker = resource("a", {"pollIntervalSeconds": 60}, {"rabbitmq": {"host": "broker", "queue": "q-a"}})
+    reconciler = PoolLoop(
+        [ManagedPool(broker, "q-a", world.queues)], world.replicas, steady=world.time, wall=world.time
+    )
+    await reconciler.tick()
+    world.queues.readings["q-a"] = Backlog(1)
+    world.time.now += 1
+    await reconciler.tick()
+    assert world.replicas.counts == {"a": 1}
 
 
 async def test_unknown_holds_what_runs(world: World) -> None:
