@@ -26,6 +26,7 @@ from workerpool_contract.variables import (
     plain,
     seconds,
     truth,
+    web,
     words,
     write,
 )
@@ -149,7 +150,7 @@ VARIABLES: tuple[Variable, ...] = (
     Variable(names.ENV_RABBITMQ_TLS, "rabbitmq_tls", truth),
     Variable(names.ENV_RABBITMQ_CA_FILE, "rabbitmq_ca_file", plain),
     Variable(names.ENV_RABBITMQ_DELIVERY_LIMIT, "rabbitmq_delivery_limit", integer(1, 1_000_000)),
-    Variable(names.ENV_RABBITMQ_MANAGEMENT_URL, "rabbitmq_management_url", plain, secret=True),
+    Variable(names.ENV_RABBITMQ_MANAGEMENT_URL, "rabbitmq_management_url", web, secret=True),
     Variable(names.ENV_PROBE_HOST, "probe_host", plain),
     Variable(names.ENV_PROBE_PORT, "probe_port", integer(0, 65_535), (Alias("WORKER_HEALTH_PORT"),)),
     Variable(names.ENV_LOG_FORMAT, "log_format", choice("text", "json"), (Alias("LOG_FORMAT"),)),

@@ -113,6 +113,14 @@ def truth(text: str, _scale: float) -> bool:
     return spellings[text.lower()]
 
 
+def web(text: str, _scale: float) -> str:
+    """A parser of http:// and https:// URLs."""
+    if re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        return text
+    expected = "a URL that begins with http:// or https://"
+    raise ValueError(expected)
+
+
 def words(text: str, _scale: float) -> tuple[str, ...]:
     """A parser of a comma-separated list."""
     return tuple(word.strip() for word in text.split(",") if word.strip())

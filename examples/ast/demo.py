@@ -20,6 +20,7 @@ from examples.ast.results import Percentiles, Results, results
 from workerpool.localdb import LocalPostgres
 from workerpool.producer import get_producer
 from workerpool_contract.spec import WorkerPool
+from workerpool_operator.backlog.watch import Endpoint
 from workerpool_operator.chart import Series, svg, text_plot
 from workerpool_operator.manifest import load
 from workerpool_operator.up.reporter import Lines, Reporter
@@ -60,7 +61,7 @@ def main() -> None:
 async def demo(place: Place, limit: int | None) -> None:
     """Enqueues, runs the pool until nothing is left, and shows what came out."""
     [pool] = load({str(MANIFEST): MANIFEST.read_text()}).pools
-    queue = pool.spec.source.postgres.queue if pool.spec.source.postgres else ""
+    queue = pool.spec.source.queue
     files = source_files()[:limit]
     async with get_producer(place.url) as producer:
         await producer.enqueue_many(queue, files)
@@ -85,7 +86,7 @@ async def run(pool: WorkerPool, place: Place) -> Timeline:
     reporter: Reporter = Screen(Console()) if sys.stdout.isatty() else Lines(lambda line: print(line, flush=True))
     setup = Setup(
         pools=(pool,),
-        urls={pool.metadata.name: place.url},
+        endpoints={pool.metadata.name: Endpoint(place.url)},
         logs=place.folder / "logs",
         environ=os.environ,
         until=Until.REST,

@@ -3,12 +3,13 @@
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
+from workerpool_contract.archive import archive_settings_of, archive_to_environment
 from workerpool_contract.environment import RunnerSettings, settings_of, without_settings
-from workerpool_contract.spec import WorkerPool
+from workerpool_contract.spec import WorkerPool, WorkerSpec
 from workerpool_contract.status import WorkerPoolStatus
 from workerpool_operator.local.replica import Plan, Replica
 from workerpool_operator.platform import Happening, PoolState
@@ -20,17 +21,30 @@ STARTUP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """What the runners of one pool need to get at what it works on.
+
+    ``url``: of its source. ``ca_file``: certificate of a private authority, None: what the base settings say.
+    ``variables``: more of their environment.
+    """
+
+    url: str = field(repr=False)
+    ca_file: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What all replicas share.
 
     ``logs``: folder of their log files. ``environ``: the parent's environment. ``base``: settings that no spec speaks
-    of. ``urls``: pool name -> URL of its source.
+    of. ``accesses``: by the names of the pools.
     """
 
     logs: Path
     environ: Mapping[str, str] = field(repr=False)
     base: RunnerSettings = field(repr=False)
-    urls: Mapping[str, str] = field(repr=False)
+    accesses: Mapping[str, Access] = field(repr=False)
     command: tuple[str, ...] = RUNNER
 
 
@@ -81,18 +95,26 @@ class LocalPlatform:
 
     def _plan(self, pool: WorkerPool, present: Mapping[str, Replica]) -> Plan:
         name = next(name for n in count(1) if (name := f"{pool.metadata.name}-{n}") not in present)
-        names, liveness = pool.spec.worker.names, pool.spec.probes.liveness
+        liveness, startup = pool.spec.probes.liveness, pool.spec.probes.startup
         silence = (liveness.period_seconds or DEFAULT_PERIOD) * (liveness.failure_threshold or DEFAULT_THRESHOLD)
-        startup = pool.spec.probes.startup
         patience = (startup.period_seconds or 1) * (startup.failure_threshold or STARTUP_SECONDS)
+        around, access = self._around, self._around.accesses[pool.metadata.name]
+        settings = settings_of(pool.metadata.name, pool.spec, access.url, around.base)
         return Plan(
             name=name,
-            command=(*self._around.command, *(names or ("--all",))),
-            settings=settings_of(
-                pool.metadata.name, pool.spec, self._around.urls[pool.metadata.name], self._around.base
-            ),
-            environ=without_settings(self._around.environ),
-            log=self._around.logs / f"{name}.log",
+            command=(*around.command, *_chosen(pool.spec.worker)),
+            settings=replace(settings, rabbitmq_ca_file=access.ca_file or settings.rabbitmq_ca_file),
+            environ=without_settings(around.environ) | _of_archive(pool.spec.worker) | dict(access.variables),
+            log=around.logs / f"{name}.log",
             silence=float(silence),
             startup=float(patience),
         )
+
+
+def _chosen(worker: WorkerSpec) -> tuple[str, ...]:
+    """The workers to run, as arguments; which builtin is in the settings."""
+    return () if worker.builtin else (worker.names or ("--all",))
+
+
+def _of_archive(worker: WorkerSpec) -> dict[str, str]:
+    return archive_to_environment(archive_settings_of(worker.archive)) if worker.archive else {}

@@ -17,13 +17,17 @@ from rich.console import Console
 from workerpool_contract import names
 from workerpool_contract.environment import SettingsError, from_environment
 from workerpool_contract.localdb import LocalDatabase, state_dir
+from workerpool_operator.backlog.watch import Endpoint
+from workerpool_operator.local.processes import Access
 from workerpool_operator.manifest import ManifestError, Manifests, load
+from workerpool_operator.up.authority import read_authority, write_authority
 from workerpool_operator.up.envfile import EnvFileError, parse_env_file
 from workerpool_operator.up.reporter import Json, Lines, Reporter
 from workerpool_operator.up.screen import Screen
 from workerpool_operator.up.session import Clocks, Session, Setup, Until
+from workerpool_operator.up.sources import SourceError, Sources, sources_of, unused_fields
 from workerpool_operator.up.state import StateInUse, claimed
-from workerpool_operator.up.urls import UrlError, Urls, unused_fields, urls_of
+from workerpool_operator.up.told import Told
 
 
 class UsageProblem(click.ClickException):
@@ -50,7 +54,7 @@ class Options:
     "-f", "--file", "files", multiple=True, required=True, metavar="FILE", help="Manifest; - is stdin.",
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
 )  # fmt: skip
-@click.option("--url", metavar="URL", help="Database for all pools, instead of Secrets and the embedded one.")
+@click.option("--url", metavar="URL", help="Server for all pools of its kind, instead of Secrets and so on.")
 @click.option(
     "--env-file", metavar="FILE", help="Lines of NAME=VALUE for the runners, WORKERPOOL_URL among them.",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -62,15 +66,15 @@ class Options:
 def up(files: tuple[Path, ...], *, url: str | None, env_file: Path | None, no_tui: bool, **flags: bool) -> None:
     """Run the pools of the manifests on this machine until Ctrl-C.
 
-    Starts and stops runner processes as the backlog asks. Without a URL it starts an embedded Postgres, whose data
-    stays in the state folder of this project.
+    Starts and stops runner processes as the backlog asks. For pools on Postgres without a URL it starts an embedded
+    one, whose data stays in the state folder of this project. A RabbitMQ broker is never started.
 
     Exit codes: 0 drained and stopped, 1 something failed, 2 bad input (nothing was started).
     """
     options = Options(files, url, env_file, tui=not no_tui, **flags)
     try:
         _run(options)
-    except (ManifestError, UrlError, SettingsError, StateInUse, EnvFileError) as error:
+    except (ManifestError, SourceError, SettingsError, StateInUse, EnvFileError) as error:
         raise UsageProblem(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'up'}: {error.strerror or error}") from None
@@ -80,17 +84,19 @@ def _run(options: Options) -> None:
     manifests = load({_name(path): _text(path) for path in options.files})
     environ = {**os.environ, **_env_file(options.env_file)}
     base = from_environment(environ)
-    urls = urls_of(manifests, options.url, environ.get(names.ENV_URL))
+    authority = read_authority(base.rabbitmq_ca_file)
+    sources = sources_of(manifests, Told(option=options.url, environ=environ, base=base, authority=authority))
     user_state = platformdirs.user_state_path("workerpool", appauthor=False)
     folder = state_dir(Path.cwd(), user_state, root=os.geteuid() == 0, override=base.state_dir)
     reporter = _reporter(options)
     try:
-        for notice in (*manifests.notices, *urls.notices, *(n for p in manifests.pools for n in unused_fields(p))):
+        for notice in (*manifests.notices, *sources.notices, *(n for p in manifests.pools for n in unused_fields(p))):
             reporter.note(f"Notice: {notice}")
-        with claimed(folder), _databases(urls, folder, reporter) as resolved:
+        with claimed(folder), _databases(sources, folder, reporter) as endpoints:
             setup = Setup(
                 pools=manifests.pools,
-                urls=resolved,
+                endpoints=endpoints,
+                accesses={name: _access(name, endpoints[name], sources, folder) for name in endpoints},
                 logs=folder / "logs",
                 environ=environ,
                 base=base,
@@ -109,20 +115,26 @@ async def _session(setup: Setup, reporter: Reporter) -> None:
         await session.run()
 
 
+def _access(pool: str, endpoint: Endpoint, sources: Sources, folder: Path) -> Access:
+    ca_file = write_authority(folder / "authorities", pool, endpoint.authority)
+    return Access(endpoint.url, ca_file, sources.by_pool[pool].variables)
+
+
 @contextlib.contextmanager
-def _databases(urls: Urls, folder: Path, reporter: Reporter) -> Iterator[dict[str, str]]:
-    """URLs of all pools, with the embedded database running while inside if any pool needs it."""
-    if not urls.embedded:
-        yield {pool: url for pool, url in urls.by_pool.items() if url is not None}
+def _databases(sources: Sources, folder: Path, reporter: Reporter) -> Iterator[dict[str, Endpoint]]:
+    """Endpoints of all pools, with the embedded database running while inside if any pool needs it."""
+    known = {pool: source.endpoint for pool, source in sources.by_pool.items()}
+    if not sources.embedded:
+        yield {pool: endpoint for pool, endpoint in known.items() if endpoint is not None}
         return
     database = local_database()
     reporter.note(f"Starting the embedded Postgres (data in {folder})")
     try:
-        started = database.start(folder)
+        started = Endpoint(database.start(folder))
     except RuntimeError as error:
         raise click.ClickException(str(error)) from None
     try:
-        yield {pool: url or started for pool, url in urls.by_pool.items()}
+        yield {pool: endpoint or started for pool, endpoint in known.items()}
     finally:
         database.stop()
 

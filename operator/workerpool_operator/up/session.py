@@ -10,12 +10,12 @@ from pathlib import Path
 
 from workerpool_contract.backlog import Backlog
 from workerpool_contract.environment import RunnerSettings
-from workerpool_contract.source import PostgresMode
 from workerpool_contract.spec import WorkerPool
-from workerpool_operator.backlog.postgres import PostgresBacklog
-from workerpool_operator.backlog.watch import cap_for
+from workerpool_operator.backlog.opening import open_reader
+from workerpool_operator.backlog.reader import Reader, Signals
+from workerpool_operator.backlog.watch import Endpoint, cap_for
 from workerpool_operator.local.logfiles import LogFollower
-from workerpool_operator.local.processes import RUNNER, LocalPlatform, Surroundings
+from workerpool_operator.local.processes import RUNNER, Access, LocalPlatform, Surroundings
 from workerpool_operator.up.loop import ManagedPool, PoolLoop, PoolView
 from workerpool_operator.up.reporter import Reporter
 from workerpool_operator.up.timeline import Timeline
@@ -42,14 +42,16 @@ class Until(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What to run. ``urls``: pool name -> URL of its database. ``logs``: folder for the runners' output.
+    """What to run. ``endpoints``: pool name -> where its queue is. ``logs``: folder for the runners' output.
 
-    ``follow``: show what the runners write. ``command``: what starts a runner.
+    ``accesses``: pool name -> what its runners need; of a pool that isn't there, no more than its URL. ``follow``: show
+    what the runners write. ``command``: what starts a runner.
     """
 
     pools: tuple[WorkerPool, ...]
-    urls: Mapping[str, str] = field(repr=False)
+    endpoints: Mapping[str, Endpoint]
     logs: Path
+    accesses: Mapping[str, Access] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     base: RunnerSettings = field(default_factory=RunnerSettings, repr=False)
     until: Until = Until.STOPPED
@@ -69,8 +71,9 @@ class Session:
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         self._follower = LogFollower(setup.logs) if setup.follow else None
-        self._readers: dict[tuple[str, bool], PostgresBacklog] = {}
-        surroundings = Surroundings(setup.logs, setup.environ, setup.base, setup.urls, setup.command)
+        self._readers: dict[Endpoint, Reader] = {}
+        accesses = {name: setup.accesses.get(name, Access(found.url)) for name, found in setup.endpoints.items()}
+        surroundings = Surroundings(setup.logs, setup.environ, setup.base, accesses, setup.command)
         self._platform = LocalPlatform(surroundings, clocks.steady)
         pools = [self._managed(pool) for pool in setup.pools]
         self._loop = PoolLoop(pools, self._platform, steady=clocks.steady, wall=clocks.wall)
@@ -156,19 +159,20 @@ class Session:
         return views
 
     def _managed(self, pool: WorkerPool) -> ManagedPool:
-        postgres = pool.spec.source.postgres
-        if postgres is None:
-            message = f"{pool.metadata.name}: spec.source has no member that this platform can read"
-            raise ValueError(message)
-        key = (self._setup.urls[pool.metadata.name], postgres.mode is PostgresMode.POOLED)
-        if key not in self._readers:
-            cap = max(cap_for(pool.spec.scaling) for pool in self._setup.pools)
-            self._readers[key] = PostgresBacklog(key[0], cap=cap, pooled=key[1], on_push=self._pushed)
-        return ManagedPool(pool, postgres.queue, self._readers[key])
+        endpoint = self._setup.endpoints[pool.metadata.name]
+        if endpoint not in self._readers:
+            reader = open_reader(endpoint, Signals(self._pushed, _nothing))
+            reader.cap = max(cap_for(pool.spec.scaling) for pool in self._setup.pools)
+            self._readers[endpoint] = reader
+        return ManagedPool(pool, pool.spec.source.queue, self._readers[endpoint])
 
     def _pushed(self, queue: str) -> None:
         if self._loop.wake(queue):
             self._wake.set()
+
+
+def _nothing() -> None:
+    """A lost connection is opened again at the next look, which comes soon."""
 
 
 def is_empty(view: PoolView) -> bool:

@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 from workerpool_contract.environment import RunnerSettings
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.local.logfiles import ROTATE_AT, LogFollower, rotate
-from workerpool_operator.local.processes import LocalPlatform, Surroundings
+from workerpool_operator.local.processes import Access, LocalPlatform, Surroundings
 from workerpool_operator.local.replica import Plan, Replica
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
 
@@ -78,7 +78,7 @@ async def rig(folder: Path, mode: str = "ok", **worker: Any) -> AsyncIterator[Ri
         logs=folder / "logs",
         environ={**os.environ, "WORKERPOOL_QUEUE": "from the parent", "MAX_RETRIES": "77"},
         base=RunnerSettings(),
-        urls={"p": SECRET_URL},
+        accesses={"p": Access(SECRET_URL)},
         command=(sys.executable, str(HERE / "fake_runner.py"), str(folder), mode),
     )
     platform = LocalPlatform(surroundings, time.monotonic)

@@ -47,7 +47,7 @@ settings = st.builds(
     rabbitmq_tls=st.booleans(),
     rabbitmq_ca_file=st.none() | text,
     rabbitmq_delivery_limit=st.integers(1, 1_000_000),
-    rabbitmq_management_url=st.none() | text,
+    rabbitmq_management_url=st.none() | st.just("http://u:p@mq:15672/x"),
     probe_host=text,
     probe_port=st.integers(0, 65_535),
     log_format=st.sampled_from(["text", "json"]),
@@ -244,6 +244,7 @@ def test_older_names_fill_in_and_the_new_name_wins() -> None:
         ({"JOB_TIMEOUT_MS": "soon"}, "JOB_TIMEOUT_MS: 'soon' is not a number of milliseconds from 1 to"),
         ({"WORKERPOOL_JOB_TIMEOUT_SECONDS": "nan"}, "is not a number of seconds"),
         ({"WORKERPOOL_RABBITMQ_TLS": "maybe"}, "WORKERPOOL_RABBITMQ_TLS: 'maybe' is not true or false"),
+        ({"WORKERPOOL_RABBITMQ_MANAGEMENT_URL": "amqp://mq"}, "its value is not a URL that begins with http:// or htt"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: 'xml' is not one of text, json"),
     ],
 )
