@@ -57,9 +57,62 @@ BAD: dict[str, tuple[str, str]] = {
         "spec.source.postgres.urlSecretRef.key",
         "source: {postgres: {queue: q, urlSecretRef: {name: db, key: a/b}}}",
     ),
+    # source on a broker
+    "a broker without a queue": ("spec.source.rabbitmq.queue", "source: {rabbitmq: {host: mq}}"),
+    "two ways to a broker": (
+        "spec.source.rabbitmq.host",
+        "source: {rabbitmq: {queue: q, host: mq, urlSecretRef: {name: s}}}",
+    ),
+    "a port without a host": ("spec.source.rabbitmq.port", "source: {rabbitmq: {queue: q, port: 5672}}"),
+    "a vhost beside a URL": (
+        "spec.source.rabbitmq.vhost",
+        "source: {rabbitmq: {queue: q, vhost: v, urlSecretRef: {name: s}}}",
+    ),
+    "credentials without a host": (
+        "spec.source.rabbitmq.credentialsSecretRef",
+        "source: {rabbitmq: {queue: q, credentialsSecretRef: {name: s}}}",
+    ),
+    "a password in the manifest": ("spec.source.rabbitmq.password", "source: {rabbitmq: {queue: q, password: x}}"),
+    "a host that is a URL": ("spec.source.rabbitmq.host", "source: {rabbitmq: {queue: q, host: 'amqp://mq'}}"),
+    "an empty vhost": ("spec.source.rabbitmq.vhost", "source: {rabbitmq: {queue: q, host: mq, vhost: ''}}"),
+    "a queue of 252 bytes on a broker": ("spec.source.rabbitmq.queue", f"source: {{rabbitmq: {{queue: {'é' * 126}}}}}"),
+    "a queue of the broker itself": ("spec.source.rabbitmq.queue", "source: {rabbitmq: {queue: amq.gen}}"),
+    "a queue of WorkerPool itself": ("spec.source.rabbitmq.queue", "source: {rabbitmq: {queue: workerpool.wait.1s}}"),
+    "no delivery": ("spec.source.rabbitmq.deliveryLimit", "source: {rabbitmq: {queue: q, deliveryLimit: 0}}"),
+    "a mode of another source": ("spec.source.rabbitmq.mode", "source: {rabbitmq: {queue: q, mode: Direct}}"),
+    "an authority without a name": (
+        "spec.source.rabbitmq.tls.caSecretRef.name",
+        "source: {rabbitmq: {queue: q, host: mq, tls: {caSecretRef: {key: ca.crt}}}}",
+    ),
+    "credentials in the address of a management API": (
+        "spec.source.rabbitmq.management.url",
+        "source: {rabbitmq: {queue: q, management: {url: 'http://u:p@mq:15672'}}}",
+    ),
+    "a management API at no web address": (
+        "spec.source.rabbitmq.management.url",
+        "source: {rabbitmq: {queue: q, management: {url: 'mq:15672'}}}",
+    ),
+    "two management APIs": (
+        "spec.source.rabbitmq.management.url",
+        "source: {rabbitmq: {queue: q, management: {url: 'http://mq', urlSecretRef: {name: m}}}}",
+    ),
+    "a Prometheus page with a query": (
+        "spec.source.rabbitmq.management.prometheusUrl",
+        "source: {rabbitmq: {queue: q, management: {prometheusUrl: 'http://mq/metrics?family=x'}}}",
+    ),
     # worker
     "no worker": ("spec.worker", "worker:"),
     "no app": ("spec.worker.app", "worker: {image: example/app}"),
+    "an app and a builtin": ("spec.worker.app", "worker: {app: a, builtin: s3-archive, archive: {}}"),
+    "a builtin that is not known": ("spec.worker.builtin", "worker: {builtin: s3}"),
+    "a builtin archive without an archive": ("spec.worker.archive", "worker: {builtin: s3-archive}"),
+    "an archive without its builtin": ("spec.worker.archive", "worker: {app: a, archive: {}}"),
+    "names of a builtin": ("spec.worker.names", "worker: {builtin: s3-archive, archive: {}, names: [a]}"),
+    "a secret key in the manifest": (
+        "spec.worker.archive.secretKey",
+        "worker: {builtin: s3-archive, archive: {secretKey: x}}",
+    ),
+    "a bucket with capitals": ("spec.worker.archive.bucket", "worker: {builtin: s3-archive, archive: {bucket: Abc}}"),
     "an app that is a file": ("spec.worker.app", "worker: {app: shop/workers.py}"),
     "an app with a colon": ("spec.worker.app", "worker: {app: 'shop:app'}"),
     "an image with a space": ("spec.worker.image", "worker: {app: a, image: 'example/app :1'}"),

@@ -29,6 +29,20 @@ worker:
   processes: 64
   jobTimeoutSeconds: 604800
   drainTimeoutSeconds: 604800""",
+    "a builtin worker": "worker: {builtin: s3-archive, archive: {}, names: []}",
+    "every field of an archive": """\
+worker:
+  builtin: s3-archive
+  archive:
+    endpoint: http://garage:3900
+    region: garage
+    bucket: sessions.eu-1
+    credentialsSecretRef:
+      {name: s3, accessKeyKey: a, secretKeyKey: s, endpointKey: e, regionKey: r, bucketKey: b}
+    keyTemplate: "sessions/{user_id}/{session_uuid}.json"
+    contentType: application/json; charset=utf-8
+    requiredFields: [user_id, "größe"]
+    batch: {maxMessages: 1, maxSeconds: 300, maxBytes: 1024, keyTemplate: "{date}/{hour}/{batch_id}.ndjson"}""",
     "every field of retry": "retry: {maxRetries: 0, backoff: Fixed, initialDelaySeconds: 0, maxDelaySeconds: 0}",
     "every field of probes": """\
 probes:
@@ -39,6 +53,23 @@ probes:
     "every field of the source": """\
 source: {postgres: {queue: orders, mode: Pooled, urlSecretRef: {name: queue-db.team, key: DATABASE_URL.v-2}}}""",
     "a Secret's key left out": "source: {postgres: {queue: orders, urlSecretRef: {name: queue-db}}}",
+    "a broker by its URL": "source: {rabbitmq: {queue: orders, urlSecretRef: {name: mq}}}",
+    "a broker on one machine": "source: {rabbitmq: {queue: orders}}",
+    "every field of a broker by its parts": """\
+source:
+  rabbitmq:
+    host: mq.shop.svc.cluster.local
+    port: 5671
+    vhost: shop/eu ✓
+    credentialsSecretRef: {name: mq-user, usernameKey: user, passwordKey: pass}
+    tls: {caSecretRef: {name: mq-ca, key: root.pem}}
+    queue: orders
+    deliveryLimit: 5
+    management: {url: "https://mq.shop.svc:15671/prefix", prometheusUrl: "http://[::1]:15692"}""",
+    "a broker by an address": "source: {rabbitmq: {queue: orders, host: '::1', tls: {}}}",
+    "a management API with other credentials": """\
+source: {rabbitmq: {queue: q, urlSecretRef: {name: mq}, tls: {}, management: {urlSecretRef: {name: m, key: u}}}}""",
+    "a queue of 250 bytes on a broker": f"source: {{rabbitmq: {{queue: {'é' * 125}}}}}",
     "a queue in another script": "source: {postgres: {queue: 'fila de certificação ✓ 注文'}}",
     "a queue of 255 letters beyond ASCII": f"source: {{postgres: {{queue: {'é' * 255}}}}}",
     "a queue that looks like a number, quoted": "source: {postgres: {queue: '2024'}}",

@@ -127,7 +127,12 @@ def test_messages_of_rules_hold_values_and_cure(verdicts: Verdicts) -> None:
         "a first delay above the longest": "initialDelaySeconds 9 is above maxDelaySeconds 3; lower one",
         "a grace period of its own": "set spec.worker.drainTimeoutSeconds instead",
         "a pause at no number": "replicas is required with mode HoldAt",
-        "an empty source": "set postgres",
+        "an empty source": "set postgres or rabbitmq",
+        "two ways to a broker": "urlSecretRef and host exclude each other; remove one",
+        "a vhost beside a URL": "vhost belongs to host; set host, or write it into the URL",
+        "a queue of 252 bytes on a broker": "queue is longer than 250 bytes of UTF-8",
+        "no app": "set app to your module, or builtin to s3-archive",
+        "a builtin archive without an archive": "archive is required with builtin s3-archive",
         "a name with a dot": "choose a shorter name without dots",
     }
     assert {title: words for title, words in expected.items() if words not in refused[title]} == {}
