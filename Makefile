@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 BIN := .venv/bin
 
-.PHONY: help setup system demo demo-kubernetes test test-fast cluster cluster-shell cluster-down check fix generate verify bench clean
+.PHONY: help setup system demo demo-kubernetes test test-fast cluster cluster-shell cluster-down check fix generate verify bench bench-rabbitmq clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -53,7 +53,11 @@ verify: generate ## Generate, then fail when the committed files differ
 
 bench: setup system ## Side-by-side benchmarks against other queues (long; see docs/benchmarks.md)
 	@type -P npm >/dev/null || scripts/install-system-packages npm
+	@$(BIN)/python -m benchmarks.rabbitmq
 	@$(BIN)/python -m benchmarks
+
+bench-rabbitmq: setup system ## The part of it on RabbitMQ alone (about ten minutes)
+	@$(BIN)/python -m benchmarks.rabbitmq
 
 clean: ## Remove the environment and the tools' caches
 	@rm -rf .venv .venv-tools .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from benchmarks.model import Contender, Environment, NotInstallable
+from benchmarks.model import Environment, NotInstallable, Startable
 
 HERE = Path(__file__).parent
 PINS = HERE / "peers" / "pins"
@@ -40,7 +40,7 @@ class Environments:
     def __init__(self) -> None:
         self._ready: dict[Environment, Path | NotInstallable] = {}
 
-    def launcher(self, contender: Contender) -> Launcher:
+    def launcher(self, contender: Startable) -> Launcher:
         """How to start `contender`; raises NotInstallable."""
         kind = contender.environment
         if kind not in self._ready:
@@ -60,10 +60,17 @@ class Environments:
 def pinned_versions() -> dict[str, str]:
     """Version by package, as pinned (asyncpg: of this project's environment is the caller's business)."""
     versions = json.loads((PINS / "package.json").read_text(encoding="utf-8"))["dependencies"]
-    for name in ("python.txt", "oban.txt"):
-        lines = (PINS / name).read_text(encoding="utf-8").splitlines()
-        versions |= dict(line.split("==", 1) for line in lines if "==" in line)
-    return dict(versions)
+    return dict(versions) | _pinned("python") | _pinned("oban")
+
+
+def pinned_on_rabbitmq() -> dict[str, str]:
+    """Version by package of the contenders on RabbitMQ."""
+    return _pinned("rabbitmq")
+
+
+def _pinned(name: str) -> dict[str, str]:
+    lines = (PINS / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==", 1) for line in lines if "==" in line)
 
 
 def _install(kind: Environment) -> Path:
@@ -71,8 +78,8 @@ def _install(kind: Environment) -> Path:
     match kind:
         case "project":
             return Path(sys.executable)
-        case "python":
-            return _install_python("python", Path(sys.executable))
+        case "python" | "rabbitmq":
+            return _install_python(kind, Path(sys.executable))
         case "oban":
             return _install_python("oban", _newer_python())
         case "node":

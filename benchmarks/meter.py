@@ -58,11 +58,14 @@ def wait_for_quiet(patience: float) -> None:
 
 
 class Meter:
-    """Reads the totals; keeps one connection to the server, on which it never runs a job's SQL."""
+    """Reads the totals; keeps one connection to the Postgres server, on which it never runs a job's SQL.
 
-    def __init__(self, connection: psycopg.Connection, server_pid: int | None) -> None:
+    Without a connection the WAL is 0. `server_pids`: the servers' processes; none for foreign ones.
+    """
+
+    def __init__(self, connection: psycopg.Connection | None, *server_pids: int) -> None:
         self._connection = connection
-        self._server_pid = server_pid
+        self._server_pids = server_pids
         self._harness = psutil.Process()
 
     def read(self, pids: Iterable[int]) -> Reading:
@@ -72,7 +75,7 @@ class Meter:
         return Reading(
             at=time.monotonic(),
             programs=sum(_tree(pid) for pid in pids),
-            server=None if self._server_pid is None else _tree(self._server_pid),
+            server=sum(map(_tree, self._server_pids)) if self._server_pids else None,
             harness=own.user + own.system,
             busy=_busy(machine),
             steal=machine.steal,
@@ -80,6 +83,8 @@ class Meter:
         )
 
     def _wal(self) -> int:
+        if self._connection is None:
+            return 0
         row = self._connection.execute("SELECT pg_current_wal_insert_lsn() - '0/0'").fetchone()
         assert row is not None
         return int(row[0])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-Environment = Literal["project", "python", "oban", "node"]
+Environment = Literal["project", "python", "oban", "node", "rabbitmq"]
 """Where a contender's program runs: this project's own environment, or one that the harness installs."""
 
 Part = Literal["best", "unbatched", "default", "extra"]
@@ -48,6 +48,18 @@ class Contender:
     unfinished: str
     settings: tuple[Setting, ...]
     enqueues: tuple[str, ...] = ("single", "batch")
+
+
+class Startable(Protocol):
+    """What has a program of its own."""
+
+    @property
+    def environment(self) -> Environment:
+        """Where it runs."""
+
+    @property
+    def program(self) -> str:
+        """A module for Python, a file name for Node."""
 
 
 @dataclass(frozen=True)

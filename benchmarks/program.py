@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
+
 from benchmarks.environments import Launcher
 from benchmarks.model import ContenderFailed
 from benchmarks.peers.spec import Spec
@@ -103,6 +105,27 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
         return summary
+
+    def check(self) -> None:
+        """Raise ContenderFailed when the program has ended."""
+        if (code := self._process.poll()) is not None:
+            raise ContenderFailed(f"ended with {code}: {self._last_words()}")
+
+    def end(self, patience: float) -> bool:
+        """Ask the program to stop and wait for that, `patience` seconds at most; whether it did."""
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(timeout=patience)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """End the program and its children at once, as a lost machine would."""
+        family = [*psutil.Process(self.pid).children(recursive=True), psutil.Process(self.pid)]
+        for process in family:
+            process.kill()
+        self._process.wait()
 
     def _listen(self, seconds: float) -> bool:
         """Take in what has arrived, waiting up to `seconds` for it."""

@@ -43,7 +43,7 @@ class Stage:
         # The look for unfinished jobs goes through an index: a table that was just emptied is still long.
         connection = psycopg.connect(url, autocommit=True, options="-c enable_seqscan=off")
         try:
-            stage = OpenStage(self, connection, admin, Meter(admin, self._server.pid), core)
+            stage = OpenStage(self, connection, admin, Meter(admin, *filter(None, [self._server.pid])), core)
             with stage.program("setup") as program:
                 program.finish()
             yield stage

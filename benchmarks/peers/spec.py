@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 Role = Literal["setup", "enqueue", "work"]
-Job = Literal["noop", "sleep", "latency"]
+Job = Literal["noop", "sleep", "latency", "archive"]
 Mode = Literal["single", "batch", "copy", "paced"]
 
 BATCH = 1000

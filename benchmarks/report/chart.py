@@ -6,16 +6,17 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from benchmarks.report.summary import LIMIT, US, Figure, pick
+from benchmarks.report.summary import LIMITS, US, Figure, pick
 
 WIDTH, ROW, LABELS, TOP, RIGHT = 960, 24, 450, 48, 90
-COLOURS = {US: "#0b6e4f", LIMIT: "#b8b8b8"}
+COLOURS = {US: "#0b6e4f"} | dict.fromkeys(LIMITS, "#b8b8b8")
 OTHER, PALE = "#4a6fa5", "#a9bddb"
 
 
-def svg(found: Sequence[Figure]) -> str:
+def svg(found: Sequence[Figure], measure: str = "throughput", what: str = "jobs") -> str:
     """The plot as SVG, fastest first; the thin line over a bar goes from the slowest to the fastest run."""
-    rows = sorted(pick(found, "throughput"), key=lambda figure: -figure.values["per_second"].median)
+    title = f"No-op {what} per second, one worker process on one core"
+    rows = sorted(pick(found, measure), key=lambda figure: -figure.values["per_second"].median)
     most = max((row.values["per_second"].high for row in rows), default=1.0)
     step = _step(most)
     height = TOP + ROW * len(rows) + 34
@@ -25,11 +26,11 @@ def svg(found: Sequence[Figure]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
             'font-family="system-ui, sans-serif" font-size="12">'
         ),
-        "<title>No-op jobs per second, one worker process on one core</title>",
+        f"<title>{title}</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         (
             '<text x="12" y="26" font-size="15" font-weight="600" fill="#222">'
-            "No-op jobs per second, one worker process on one core (median; line: slowest to fastest run)</text>"
+            f"{title} (median; line: slowest to fastest run)</text>"
         ),
         *_grid(step, most, scale, height),
     ]

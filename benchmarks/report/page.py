@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.rabbitmq import report as rabbitmq
 from benchmarks.records import Results
 from benchmarks.report import chart, tables
 from benchmarks.report.summary import Figure, absent, figures
@@ -18,18 +19,23 @@ MODES = {"single": "one by one", "batch": "1,000 a call", "copy": "COPY"}
 MET = {True: "yes", False: "no", None: "n/a"}
 
 
-def write(results: Results, docs: Path, source: str) -> Iterator[Path]:
-    """Write the page and its plot into `docs`; yields what was written."""
-    plot = docs / PLOT
-    plot.write_text(chart.svg(figures(results)), encoding="utf-8")
-    yield plot
+def write(results: Results, docs: Path, source: str, on_rabbitmq: Path | None = None) -> Iterator[Path]:
+    """Write the page and its plots into `docs`; yields what was written.
+
+    `on_rabbitmq`: the figures of the other command, the newest ones when None.
+    """
+    others = on_rabbitmq or rabbitmq.newest()
+    plots = {PLOT: chart.svg(figures(results))} | ({rabbitmq.PLOT: rabbitmq.plot(others)} if others else {})
+    for name, drawn in plots.items():
+        (docs / name).write_text(drawn, encoding="utf-8")
+        yield docs / name
     page = docs / "benchmarks.md"
-    page.write_text(text(results, source), encoding="utf-8")
+    page.write_text(text(results, source, others), encoding="utf-8")
     yield page
 
 
-def text(results: Results, source: str = "") -> str:
-    """The page; `source` is the name of the results file."""
+def text(results: Results, source: str = "", on_rabbitmq: Path | None = None) -> str:
+    """The page; `source` is the name of the results file, `on_rabbitmq` the other command's results."""
     found = figures(results)
     sections = [
         _head(results, source),
@@ -41,6 +47,7 @@ def text(results: Results, source: str = "") -> str:
         _behind(found),
         _part("notes"),
         _part("method"),
+        *([rabbitmq.section(on_rabbitmq)] if on_rabbitmq else []),
         *_wakeup(),
     ]
     return "\n".join(f"{section.strip()}\n" for section in sections)

@@ -12,6 +12,8 @@ from benchmarks.records import Results
 US = "WorkerPool"
 LIMIT = "bare asyncpg loop"
 """Not a job queue; shown for scale, never compared with."""
+LIMITS = (LIMIT, "aiormq alone", "aio-pika alone")
+"""The same, with the client libraries on RabbitMQ."""
 
 
 @dataclass(frozen=True)

@@ -14,49 +14,49 @@ def throughput(found: Sequence[Figure]) -> str:
     """No-op jobs: speed and what each costs."""
     mine = ours(found, "throughput")
     columns: list[Column] = [
-        ("jobs/s, median (min to max)", lambda figure: _rate(figure.values.get("per_second"))),
-        ("to WorkerPool", lambda figure: _ratio(figure, mine, "per_second")),
-        ("worker CPU s per 1,000", lambda figure: _number(figure, "worker_cpu", 1000, 3)),
-        ("server CPU s per 1,000", lambda figure: _number(figure, "server_cpu", 1000, 3)),
+        ("jobs/s, median (min to max)", lambda figure: rate(figure.values.get("per_second"))),
+        ("to WorkerPool", lambda figure: ratio(figure, mine, "per_second")),
+        ("worker CPU s per 1,000", lambda figure: number(figure, "worker_cpu", 1000, 3)),
+        ("server CPU s per 1,000", lambda figure: number(figure, "server_cpu", 1000, 3)),
         ("WAL bytes per job, enqueue + work", _wal),
         ("commits per job, enqueue + work", _commits),
     ]
-    return _table(_of(found, "throughput"), columns)
+    return table(found, "throughput", columns)
 
 
 def latency(found: Sequence[Figure]) -> str:
     """Idle pickup."""
     mine = ours(found, "latency")
     columns: list[Column] = [
-        ("p50 ms", lambda figure: _number(figure, "p50", 1, 2)),
-        ("p99 ms", lambda figure: _number(figure, "p99", 1, 2)),
-        ("worst ms", lambda figure: _number(figure, "worst", 1, 2)),
-        ("p50 ms after the enqueue returned", lambda figure: _number(figure, "p50_after_return", 1, 2)),
-        ("p50 to WorkerPool", lambda figure: _ratio(figure, mine, "p50")),
+        ("p50 ms", lambda figure: number(figure, "p50", 1, 2)),
+        ("p99 ms", lambda figure: number(figure, "p99", 1, 2)),
+        ("worst ms", lambda figure: number(figure, "worst", 1, 2)),
+        ("p50 ms after the enqueue returned", lambda figure: number(figure, "p50_after_return", 1, 2)),
+        ("p50 to WorkerPool", lambda figure: ratio(figure, mine, "p50")),
     ]
-    return _table(_of(found, "latency"), columns)
+    return table(found, "latency", columns)
 
 
 def sleeping(found: Sequence[Figure]) -> str:
     """10-ms jobs."""
     mine = ours(found, "sleep")
     columns: list[Column] = [
-        ("jobs/s, median (min to max)", lambda figure: _rate(figure.values.get("per_second"))),
-        ("share of the ideal 1,000/s", lambda figure: _number(figure, "per_second", 0.1, 0) + " %"),
-        ("to WorkerPool", lambda figure: _ratio(figure, mine, "per_second")),
-        ("worker CPU s per 1,000", lambda figure: _number(figure, "worker_cpu", 1000, 3)),
+        ("jobs/s, median (min to max)", lambda figure: rate(figure.values.get("per_second"))),
+        ("share of the ideal 1,000/s", lambda figure: number(figure, "per_second", 0.1, 0) + " %"),
+        ("to WorkerPool", lambda figure: ratio(figure, mine, "per_second")),
+        ("worker CPU s per 1,000", lambda figure: number(figure, "worker_cpu", 1000, 3)),
     ]
-    return _table(_of(found, "sleep"), columns)
+    return table(found, "sleep", columns)
 
 
 def enqueueing(found: Sequence[Figure], modes: dict[str, str]) -> str:
     """Enqueue rates, a table row per contender and way."""
     columns: list[Column] = [
-        ("jobs/s, median (min to max)", lambda figure: _rate(figure.values.get("per_second"))),
-        ("to WorkerPool", lambda figure: _ratio(figure, ours(found, "enqueue", figure.mode), "per_second")),
-        ("producer CPU s per 1,000", lambda figure: _number(figure, "producer_cpu", 1000, 3)),
-        ("server CPU s per 1,000", lambda figure: _number(figure, "server_cpu", 1000, 3)),
-        ("WAL bytes per job", lambda figure: _number(figure, "wal", 1, 0)),
+        ("jobs/s, median (min to max)", lambda figure: rate(figure.values.get("per_second"))),
+        ("to WorkerPool", lambda figure: ratio(figure, ours(found, "enqueue", figure.mode), "per_second")),
+        ("producer CPU s per 1,000", lambda figure: number(figure, "producer_cpu", 1000, 3)),
+        ("server CPU s per 1,000", lambda figure: number(figure, "server_cpu", 1000, 3)),
+        ("WAL bytes per job", lambda figure: number(figure, "wal", 1, 0)),
     ]
     rows = [figure for mode in modes for figure in found if figure.measure == "enqueue" and figure.mode == mode]
     heads = ["contender", "way", *(name for name, _ in columns)]
@@ -70,16 +70,12 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _of(found: Sequence[Figure], measure: str) -> list[Figure]:
-    """The figures of one measure, the failed ones at the end, with their reason."""
-    return [*pick(found, measure), *(figure for figure in found if figure.measure == measure and not figure.values)]
-
-
-def _table(rows: list[Figure], columns: list[Column]) -> str:
-    """A row per setting."""
+def table(found: Sequence[Figure], measure: str, columns: Sequence[Column]) -> str:
+    """The figures of one measure, a row per setting; the failed ones at the end, with their reason."""
     heads = ["contender", "setting", "runs", *(name for name, _ in columns)]
     cells = []
-    for row in rows:
+    failed = (figure for figure in found if figure.measure == measure and not figure.values)
+    for row in (*pick(found, measure), *failed):
         setting = f"{row.setting} ({row.part})" if row.part != "extra" else row.setting
         if row.values:
             cells.append([_name(row), setting, str(row.runs), *(cell(row) for _, cell in columns)])
@@ -97,26 +93,28 @@ def _plain(text: str) -> str:
     return text.replace("|", "/").replace("\n", " ")[:200]
 
 
-def _rate(spread: Spread | None) -> str:
+def rate(spread: Spread | None) -> str:
+    """Median, least and most, per second."""
     if spread is None:
         return MISSING
     return f"{spread.median:,.0f} ({spread.low:,.0f} to {spread.high:,.0f})"
 
 
-def _number(figure: Figure, quantity: str, factor: float, digits: int) -> str:
+def number(figure: Figure, quantity: str, factor: float, digits: int) -> str:
+    """The median of a quantity, times `factor`."""
     median = figure.median(quantity)
     return MISSING if median is None else f"{median * factor:,.{digits}f}"
 
 
 def _wal(figure: Figure) -> str:
-    return f"{_number(figure, 'wal_enqueue', 1, 0)} + {_number(figure, 'wal_work', 1, 0)}"
+    return f"{number(figure, 'wal_enqueue', 1, 0)} + {number(figure, 'wal_work', 1, 0)}"
 
 
 def _commits(figure: Figure) -> str:
-    return f"{_number(figure, 'commits_enqueue', 1, 3)} + {_number(figure, 'commits_work', 1, 3)}"
+    return f"{number(figure, 'commits_enqueue', 1, 3)} + {number(figure, 'commits_work', 1, 3)}"
 
 
-def _ratio(figure: Figure, mine: Figure | None, quantity: str) -> str:
+def ratio(figure: Figure, mine: Figure | None, quantity: str) -> str:
     """The figure as a multiple of WorkerPool's."""
     reference = mine.median(quantity) if mine else None
     value = figure.median(quantity)

@@ -54,15 +54,15 @@ def verdicts(found: Sequence[Figure]) -> list[Verdict]:
     best = _speeds(found, part="")
     python = {name: value for name, value in best.items() if name.split(",")[0] in PYTHON}
     answers = [
-        _times("more no-op jobs per second than every other contender at its best setting", speed, best, 1.0),
-        _times("at least twice the best Python contender", speed, python, 2.0),
-        _times("at least twice each contender's unbatched setting", speed, _speeds(found, part="unbatched"), 2.0),
+        times("more no-op jobs per second than every other contender at its best setting", speed, best, 1.0),
+        times("at least twice the best Python contender", speed, python, 2.0),
+        times("at least twice each contender's unbatched setting", speed, _speeds(found, part="unbatched"), 2.0),
         _below("idle pickup p50 under 10 ms", _median(ours(found, "latency"), "p50"), 10.0, "{:.2f} ms"),
         _below("WAL under 0.8 KiB per job without history", _wal(found), 0.8 * KIB, "{:.0f} bytes"),
     ]
     sleeps = {_label(figure): figure.values["per_second"].median for figure in _others(found, "sleep")}
     small = _median(ours(found, "sleep"), "per_second")
-    answers.append(_times("as many 10-ms jobs at concurrency 10 as any other contender", small, sleeps, 1.0))
+    answers.append(times("as many 10-ms jobs at concurrency 10 as any other contender", small, sleeps, 1.0))
     return answers
 
 
@@ -110,7 +110,7 @@ def _median(figure: Figure | None, quantity: str) -> float | None:
     return figure.median(quantity) if figure else None
 
 
-def _times(asked: str, mine: float | None, rivals: dict[str, float], factor: float) -> Verdict:
+def times(asked: str, mine: float | None, rivals: dict[str, float], factor: float) -> Verdict:
     """Whether `mine` is at least `factor` times the largest rival."""
     if mine is None or not rivals:
         return Verdict(asked, "not measured", None)

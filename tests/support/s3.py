@@ -33,7 +33,10 @@ _PRIVATE: Final = ".sgwtmp"
 
 @dataclass
 class S3Server:
-    """A server that this process runs; not started yet when made. ``home``: its folder; ``host``: where it listens."""
+    """A server that this process runs; not started yet when made. ``home``: its folder; ``host``: where it listens.
+
+    ``logged``: it writes a line per request to ``log``.
+    """
 
     program: Path
     home: Path
@@ -42,6 +45,12 @@ class S3Server:
     access_key: str = "tests-access"
     secret_key: str = field(default_factory=lambda: secrets.token_hex(20), repr=False)
     process: subprocess.Popen[bytes] | None = None
+    logged: bool = False
+
+    @property
+    def log(self) -> Path:
+        """Its requests, when it is told to log them."""
+        return self.home / "requests.log"
 
     @property
     def endpoint(self) -> str:
@@ -84,6 +93,8 @@ class S3Server:
             "VGW_REGION": REGION,
         }
         options = ["--port", f"{self.host}:{self.port}", "--keep-alive", "--quiet", "--health", "/health"]
+        if self.logged:
+            options += ["--access-log", str(self.log)]
         # Beside the objects: not every file system of a test machine keeps attributes of files.
         backend: list[str | Path] = ["posix", "--sidecar", self.home / "notes", self.home / "objects"]
         self.process = node.spawn(self.home, variables, self.program, *options, *backend)
@@ -125,11 +136,13 @@ class S3Server:
     def _answers(self) -> bool:
         assert self.running, f"the S3 server ended: {self._last_words()}"
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
-        with suppress(OSError, http.client.HTTPException):
+        try:
             connection.request("GET", "/health")
             return connection.getresponse().status == http.client.OK
-        connection.close()
-        return False
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
 
     def _last_words(self) -> str:
         return (self.home / "output").read_text(errors="replace")[-2000:]
@@ -156,11 +169,13 @@ def prepare_s3() -> None:
 
 
 @contextmanager
-def throw_away_s3(program: Path, *, host: str = node.LOOPBACK, started: bool = True) -> Iterator[S3Server]:
+def throw_away_s3(
+    program: Path, *, host: str = node.LOOPBACK, started: bool = True, logged: bool = False
+) -> Iterator[S3Server]:
     """A server of the test's own, removed afterwards with its files and processes."""
     home = Path(tempfile.mkdtemp(prefix="workerpool-s3-"))
     try:
-        server = S3Server(program, home, host)
+        server = S3Server(program, home, host, logged=logged)
         with node.guarded(home):
             if started:
                 server.start()

@@ -1,0 +1,1 @@
+"""Side-by-side benchmark on RabbitMQ: WorkerPool, other worker frameworks and bare client libraries on one broker."""
