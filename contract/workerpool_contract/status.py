@@ -49,8 +49,8 @@ class BacklogSummary(Model):
     """The last successful reading of the queue."""
 
     ready: Count = Field(description="Jobs that a runner could claim now.")
-    in_flight: Count = Field(default=0, description="Jobs that a runner holds.")
-    delayed: Count = Field(default=0, description="Jobs due later, retries included.")
+    in_flight: Count | None = Field(default=0, description="Jobs that a runner holds; unset while unknown.")
+    delayed: Count | None = Field(default=0, description="Jobs due later, retries included; unset while unknown.")
     dead: Count = Field(default=0, description="Dead letters kept.")
     oldest_age_seconds: Count | None = Field(default=None, description="Age of the oldest ready job, in seconds.")
     truncated: bool = Field(

@@ -108,8 +108,11 @@ def _moved(before: BacklogSummary | None, after: BacklogSummary | None) -> bool:
 
 
 def _counts(backlog: BacklogSummary) -> tuple[int, ...]:
-    """What must not be far off. In flight counts with the ready: a job that is claimed is no news."""
-    return backlog.ready, backlog.ready + backlog.in_flight, backlog.delayed, backlog.dead
+    """What must not be far off. In flight counts with the ready: a job that is claimed is no news.
+
+    What is unknown counts as nothing here: where many queues share what is delayed, each would be news for all.
+    """
+    return backlog.ready, backlog.ready + (backlog.in_flight or 0), backlog.delayed or 0, backlog.dead
 
 
 def _differs(old: int, new: int) -> bool:
@@ -121,7 +124,7 @@ def _summary(reading: Reading) -> BacklogSummary | None:
         return None
     return BacklogSummary(
         ready=reading.ready,
-        in_flight=reading.in_flight,
+        in_flight=None if reading.in_flight_unknown else reading.in_flight,
         delayed=reading.delayed,
         dead=reading.dead,
         oldest_age_seconds=None if reading.oldest_age is None else max(0, int(reading.oldest_age)),
@@ -145,19 +148,20 @@ def _active(pool: WorkerPool, state: PoolState, reading: Reading, decision: Deci
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="Paused", message=pause.words)
     if isinstance(reading, Unknown):
         return _Finding(ConditionType.SCALING_ACTIVE, true=False, reason="BacklogUnknown", message=reading.reason)
-    reason, message = _knowledge(state, reading)
-    return _Finding(ConditionType.SCALING_ACTIVE, true=True, reason=reason, message=message)
+    return _known(state, reading)
 
 
-def _knowledge(state: PoolState, backlog: Backlog) -> tuple[str, str]:
-    """What is not known beside the backlog: a word for programs, and words for people."""
-    doubts = {
-        "InFlightUnknown": backlog.in_flight_unknown,
-        "QueueMissing": backlog.undeclared,
-        "RunnersUnknown": state.silence,
-        "BacklogKnown": "the counts may be some seconds old" if backlog.age else "",
-    }
-    return next(((reason, words) for reason, words in doubts.items() if words), ("BacklogKnown", ""))
+def _known(state: PoolState, backlog: Backlog) -> _Finding:
+    """Scaling works; what is not known beside the backlog is said, the worst of it first."""
+    kind = ConditionType.SCALING_ACTIVE
+    doubts = (
+        _Finding(kind, true=True, reason="InFlightUnknown", message=backlog.in_flight_unknown),
+        _Finding(kind, true=True, reason="QueueMissing", message=backlog.undeclared),
+        _Finding(kind, true=True, reason="RunnersUnknown", message=state.silence),
+    )
+    late = "the counts may be some seconds old" if backlog.age else ""
+    known = _Finding(kind, true=True, reason="BacklogKnown", message=late)
+    return next((doubt for doubt in doubts if doubt.message), known)
 
 
 def _stops(pause: Pause, decision: Decision, now: float) -> bool:
