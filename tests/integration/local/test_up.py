@@ -1,115 +1,17 @@
 """`workerpool up -f pools.yaml` as a user runs it: a process of its own, real runners, a real database."""
 
 import asyncio
-import json
-import os
 import signal
-import sys
 import tempfile
-from asyncio.subprocess import PIPE, STDOUT, Process
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
-import psycopg
 import pytest
 
+from tests.support.local_up import EMPTY, WITHIN, finished, manifest, up
 from tests.support.postgres import TEMPLATE, throw_away
 from tests.support.waiting import eventually
 from workerpool.producer import get_producer
-
-ROOT = Path(__file__).parents[3]
-WITHIN = 90.0
-EMPTY = "0 ready and 0 in flight, at 10 per replica: 0"
-POOL = """\
-apiVersion: workerpool.dev/v1
-kind: WorkerPool
-metadata: {name: QUEUE}
-spec:
-  source: {postgres: {queue: QUEUE}}
-  worker: {app: tests.integration.local.app, jobTimeoutSeconds: 60}
-  scaling: {maxReplicas: MOST, backlogPerReplica: 10, pollIntervalSeconds: 1, scaleDown: {stabilizationSeconds: 0}}
----
-"""
-
-
-@dataclass
-class Up:
-    """A running `workerpool up --json` and what it wrote so far."""
-
-    process: Process
-    events: list[dict[str, Any]] = field(default_factory=list)
-    other: list[str] = field(default_factory=list)
-
-    async def follow(self) -> None:
-        """Reads until the end."""
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            text = line.decode().rstrip()
-            if text.startswith("{"):
-                self.events.append(json.loads(text))
-            else:
-                self.other.append(text)
-
-    def pools(self, name: str) -> list[dict[str, Any]]:
-        """The events of one pool."""
-        return [event for event in self.events if event.get("pool") == name]
-
-    def runners(self) -> list[psutil.Process]:
-        """The runner processes."""
-        return psutil.Process(self.process.pid).children()
-
-    async def says(self, what: str, **facts: Any) -> None:
-        """Waits for an event that has these facts."""
-
-        async def said() -> bool:
-            assert self.process.returncode is None, self.other
-            return any(event.items() >= facts.items() for event in self.events)
-
-        await eventually(said, f"{what}; last: {self.events[-1:]} {self.other}", within=WITHIN)
-
-    async def ends(self) -> int:
-        """The exit code."""
-        async with asyncio.timeout(WITHIN):
-            return await self.process.wait()
-
-
-def manifest(folder: Path, *queues: str, most: int = 3) -> Path:
-    """A file with one pool per queue."""
-    path = folder / "pools.yaml"
-    path.write_text("".join(POOL.replace("QUEUE", queue).replace("MOST", str(most)) for queue in queues))
-    return path
-
-
-@asynccontextmanager
-async def up(folder: Path, *arguments: str | Path, **environ: str) -> AsyncIterator[Up]:
-    """Runs the command with its state in ``folder``; ended afterwards in any case."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "workerpool", "up", *map(str, arguments)),
-        cwd=ROOT,
-        env={**os.environ, "WORKERPOOL_STATE_DIR": str(folder / "state"), **environ},
-        stdout=PIPE,
-        stderr=STDOUT,
-    )
-    it = Up(process)
-    following = asyncio.create_task(it.follow())
-    try:
-        yield it
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
-        await following
-
-
-async def finished(folder: Path, *arguments: str | Path, **environ: str) -> tuple[int, str]:
-    """Exit code and output of a run that ends by itself."""
-    async with up(folder, *arguments, **environ) as it:
-        code = await it.ends()
-    return code, "\n".join([*it.other, *(str(event) for event in it.events)])
 
 
 @pytest.fixture
@@ -119,26 +21,6 @@ def open_folder() -> Iterator[Path]:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder
-
-
-async def test_two_pools_grow_from_zero_and_go_back(tmp_path: Path, database: str) -> None:
-    async with get_producer(database) as producer:
-        await producer.enqueue_many("quick", range(100))
-        await producer.enqueue_many("slow", [0.5, 0.5])
-    async with up(tmp_path, "-f", manifest(tmp_path, "quick", "slow"), "--url", database, "--json") as it:
-        await it.says("grown", pool="quick", desired=3)
-        for name in ("quick", "slow"):
-            await it.says("back at zero", pool=name, desired=0, replicas=[], reason=EMPTY)
-        it.process.send_signal(signal.SIGTERM)
-        assert await it.ends() == 0
-    assert max(len(event["replicas"]) for event in it.pools("quick")) == 3
-    assert max(len(event["replicas"]) for event in it.pools("slow")) == 1
-    with psycopg.connect(database) as connection:
-        rows = connection.execute("select state, count(*) from workerpool.history group by 1").fetchall()
-    assert rows == [("completed", 102)]
-    assert "100 ready and 0 in flight, at 10 per replica: 10; then 3: maxReplicas 3" in {
-        event["reason"] for event in it.pools("quick")
-    }
 
 
 async def test_a_push_wakes_a_pool_at_zero(tmp_path: Path, database: str) -> None:
@@ -151,25 +33,6 @@ async def test_a_push_wakes_a_pool_at_zero(tmp_path: Path, database: str) -> Non
         await it.says("awake", desired=1)
         it.process.send_signal(signal.SIGTERM)
         assert await it.ends() == 0
-
-
-async def test_interrupt_finishes_running_jobs_and_leaves_nothing(tmp_path: Path, database: str) -> None:
-    async with get_producer(database) as producer:
-        await producer.send("slow", 3)
-    async with up(tmp_path, "-f", manifest(tmp_path, "slow"), "--url", database, "--json") as it:
-
-        async def running() -> bool:
-            return any(event["backlog"]["inFlight"] == 1 for event in it.pools("slow") if event["backlog"])
-
-        await eventually(running, "the job runs", within=WITHIN)
-        runners = it.runners()
-        assert runners
-        it.process.send_signal(signal.SIGINT)
-        assert await it.ends() == 0
-        assert not any(runner.is_running() for runner in runners)
-    with psycopg.connect(database) as connection:
-        rows = connection.execute("select state, attempts, crashes from workerpool.history").fetchall()
-    assert rows == [("completed", 0, 0)]
 
 
 async def test_second_interrupt_ends_at_once(tmp_path: Path, database: str) -> None:
