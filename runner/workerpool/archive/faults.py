@@ -51,6 +51,7 @@ CURES: Final = {
     "RequestTimeTooSkewed": "set this machine's clock",
     "SignatureDoesNotMatch": "correct the secret key",
     "InvalidAccessKeyId": "correct the access key",
+    "XAdminUserNotFound": "correct the access key",
     "AuthorizationHeaderMalformed": "correct the region",
     "InvalidBucketName": "correct the bucket's name",
     "PermanentRedirect": "correct the region or the endpoint",

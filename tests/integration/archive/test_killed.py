@@ -1,0 +1,147 @@
+"""Kill -9 around an upload: a message is acknowledged only once its object is stored, and then it is there."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.integration.archive.conftest import Start
+from tests.integration.archive.queues import PostgresQueue, Queue
+from tests.support.patience import until
+from tests.support.postgres import FAST, throw_away
+from tests.support.s3 import S3Server
+from workerpool_contract.names import ENV_LEASE
+
+pytestmark = pytest.mark.crash
+
+MESSAGES = [{"user_id": "u", "session_uuid": number, "text": "x" * number} for number in range(40)]
+SLOTS = 16
+"""Messages that an archive holds at a time when nobody says."""
+WITHIN = 60.0
+
+
+@pytest.fixture(scope="module")
+def _postgres() -> Iterator[PostgresQueue]:
+    with throw_away(settings={**FAST, "synchronous_commit": "on"}) as server:
+        yield PostgresQueue(server, "")
+
+
+@pytest.fixture
+def queue(_postgres: PostgresQueue) -> Iterator[Queue]:
+    """An empty queue on a server that the test may stop."""
+    name = _postgres.server.create_database()
+    yield PostgresQueue(_postgres.server, _postgres.server.url(name))
+    _postgres.server.drop_database(name)
+
+
+def _right(server: S3Server, bucket: str) -> bool:
+    """Whether every message is an object with the bytes that were sent, and nothing else is there."""
+    found = server.objects(bucket)
+    sizes = {f"sessions/u/{message['session_uuid']}.json": message for message in MESSAGES}
+    assert found.keys() <= sizes.keys()
+    assert all(body.endswith(f'"text": "{sizes[key]["text"]}"}}'.encode()) for key, body in found.items())
+    return found.keys() == sizes.keys()
+
+
+def _works(queue: Queue, server: S3Server, bucket: str, least: int) -> bool:
+    """Whether so many objects are stored, or all of them."""
+    return len(server.objects(bucket)) >= least or not queue.unfinished()
+
+
+def _environ(server: S3Server, bucket: str) -> dict[str, str]:
+    return server.environment(bucket) | {ENV_LEASE: "3"}
+
+
+def test_killed_between_receipt_and_upload(queue: Queue, own_server: S3Server, start: Start) -> None:
+    bucket = own_server.create_bucket()
+    environ = _environ(own_server, bucket)
+    victim = start(queue.url, **environ).ready()
+    until(lambda: own_server.has_bucket(bucket), WITHIN, "the worker makes its bucket")
+    own_server.pause()
+    queue.send(MESSAGES)
+    until(lambda: victim.probe("/health")[1]["worker"]["busy"] == SLOTS, WITHIN, "the worker holds messages")
+    assert queue.unfinished() == len(MESSAGES)
+
+    victim.kill()
+
+    assert own_server.objects(bucket) == {}
+    assert queue.unfinished() == len(MESSAGES), "nothing is acknowledged that is not stored"
+    own_server.resume()
+    start(queue.url, **environ)
+    until(lambda: queue.unfinished() == 0, WITHIN, "another worker stores them")
+    assert _right(own_server, bucket)
+    assert queue.dead() == 0
+
+
+def test_killed_between_upload_and_acknowledgement(queue: Queue, own_server: S3Server, start: Start) -> None:
+    bucket = own_server.create_bucket()
+    environ = _environ(own_server, bucket)
+    victim = start(queue.url, **environ).ready()
+    until(lambda: own_server.has_bucket(bucket), WITHIN, "the worker makes its bucket")
+    own_server.pause()
+    queue.send(MESSAGES)
+    until(lambda: victim.probe("/health")[1]["worker"]["busy"] == SLOTS, WITHIN, "the worker holds messages")
+    with queue.silent():
+        own_server.resume()
+        until(lambda: len(own_server.objects(bucket)) >= SLOTS, WITHIN, "the messages that it holds are stored")
+        victim.kill()
+
+    assert queue.unfinished() == len(MESSAGES), "nobody was told that they are stored"
+    start(queue.url, **environ)
+    until(lambda: queue.unfinished() == 0, WITHIN, "another worker stores them again")
+    assert _right(own_server, bucket), "one object per message, however often it was stored"
+    assert queue.dead() == 0
+
+
+def test_killed_again_and_again_while_it_works(queue: Queue, own_server: S3Server, start: Start) -> None:
+    bucket = own_server.create_bucket()
+    environ = _environ(own_server, bucket) | {"WORKERPOOL_MAX_CRASHES": "100"}
+    queue.send(MESSAGES)
+    for least in (1, 8, 15):
+        victim = start(queue.url, **environ)
+        until(partial(_works, queue, own_server, bucket, least), WITHIN, "it works")
+        victim.kill()
+        assert len(own_server.objects(bucket)) >= len(MESSAGES) - queue.unfinished(), "acknowledged before stored"
+    start(queue.url, **environ)
+    until(lambda: queue.unfinished() == 0, WITHIN, "the last one stores the rest")
+    assert _right(own_server, bucket)
+    assert queue.dead() == 0
+
+
+def test_an_outage_costs_no_message_an_attempt(queue: Queue, own_server: S3Server, start: Start) -> None:
+    bucket = own_server.create_bucket()
+    runner = start(queue.url, **_environ(own_server, bucket)).ready()
+    own_server.kill()
+    queue.send(MESSAGES)
+    until(lambda: runner.probe("/health")[0] == 503, WITHIN, "the health page says so")
+    assert own_server.endpoint in runner.probe("/health")[1]["checks"]["storage"]["detail"]
+    assert runner.probe("/ready")[0] == 200
+    assert runner.probe("/live")[0] == 200
+
+    own_server.start()
+
+    until(lambda: queue.unfinished() == 0, WITHIN, "the messages are stored")
+    assert _right(own_server, bucket)
+    assert queue.costs() == {(0, 0)}
+    until(lambda: runner.probe("/health")[0] == 200, WITHIN, "the health page says so")
+
+
+def test_a_drain_during_an_outage_hands_everything_back_at_once(
+    queue: Queue, own_server: S3Server, start: Start, tmp_path: Path
+) -> None:
+    bucket = own_server.create_bucket()
+    log = tmp_path / "archive.log"
+    environ = _environ(own_server, bucket) | {"WORKERPOOL_LOG_FILE": str(log)}
+    runner = start(queue.url, **environ).ready()
+    own_server.stop()
+    queue.send(MESSAGES)
+    until(lambda: runner.probe("/health")[0] == 503, WITHIN, "the worker notices")
+
+    runner.process.terminate()
+
+    assert runner.wait(WITHIN) == 0
+    assert queue.unfinished() == len(MESSAGES)
+    assert queue.costs() == {(0, 0)}
+    assert "takes no objects, so jobs wait and lose no attempt" in log.read_text()
+    assert own_server.secret_key not in log.read_text()
