@@ -2,6 +2,7 @@
 
 It must not import anything but what is in the image of examples/ast. A payload is ``{"n": 7}`` plus what the handler
 looks at. Tests read the table ``run`` (tests/e2e/kubernetes/runs.py); what the engine itself says is not asked.
+RUNS_URL names the database where the jobs come from a broker.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ _pools: list[asyncpg.Pool] = []
 async def _begin(number: int) -> int:
     """Notes that a run of job ``number`` began; committed when this returns. The id of the run."""
     if not _pools:
-        pool = asyncpg.create_pool(os.environ["WORKERPOOL_URL"], min_size=1, max_size=1)
+        pool = asyncpg.create_pool(os.environ.get("RUNS_URL") or os.environ["WORKERPOOL_URL"], min_size=1, max_size=1)
         _pools.append(pool)
         await pool
     statement = "insert into run (n, pod) values ($1, $2) returning id"

@@ -9,6 +9,7 @@ import pytest
 from tests.cluster.api import Cluster, Unavailable
 from tests.cluster.images.build import Images
 from tests.e2e.kubernetes.pool import Pool, make_table, pool_manifest, surroundings
+from tests.e2e.kubernetes.queues import PostgresQueues, Queues, RabbitmqQueues
 from tests.e2e.kubernetes.release import Operator, installed
 from tests.e2e.kubernetes.rights import denied
 from tests.support.patience import until
@@ -33,21 +34,34 @@ def operator(cluster: Cluster, cluster_images: Images, tmp_path_factory: pytest.
 
 
 @pytest.fixture
-def new_pool(operator: Operator, namespace: str, cluster_database: str) -> Iterator[NewPool]:
+def queues(request: pytest.FixtureRequest, cluster_database: str) -> Queues:
+    """Where the jobs of the test's pools are: in the database, or what ``every_source`` says."""
+    tables = Tables(cluster_database)
+    if getattr(request, "param", "postgres") == "postgres":
+        return PostgresQueues(tables)
+    return RabbitmqQueues(request.getfixturevalue("cluster_vhost"), tables)
+
+
+every_source = pytest.mark.parametrize("queues", ["postgres", "rabbitmq"], indirect=True)
+"""A test with this mark runs once per source that a manifest can name."""
+
+
+@pytest.fixture
+def new_pool(operator: Operator, namespace: str, cluster_database: str, queues: Queues) -> Iterator[NewPool]:
     """Makes pools in a fresh namespace and database: ``new_pool(queue="files", worker={…}, scaling={…}) -> Pool``."""
-    yield pool_maker(operator, namespace, cluster_database)
+    yield pool_maker(operator, namespace, cluster_database, queues)
     # A namespace keeps them until its pods are gone, a minute or more: they would disturb the next tests.
     operator.cluster.kubectl("delete", "workerpools", "--all", f"--namespace={namespace}", "--ignore-not-found")
 
 
-def pool_maker(operator: Operator, namespace: str, url: str) -> NewPool:
-    """Makes pools of the database at ``url``.
+def pool_maker(operator: Operator, namespace: str, url: str, queues: Queues | None = None) -> NewPool:
+    """Makes pools whose app tells the database at ``url`` what it did; their jobs are there too, or in ``queues``.
 
     They run tests/support/pod_app.py in the image of examples/ast, and are asleep and Ready when the call returns.
     """
     tables = Tables(url)
     make_table(tables)
-    operator.cluster.apply(surroundings(url), namespace)
+    operator.cluster.apply(surroundings((queues or PostgresQueues(tables)).url), namespace)
 
     def make(
         name: str = "files",
@@ -56,8 +70,8 @@ def pool_maker(operator: Operator, namespace: str, url: str) -> NewPool:
         scaling: dict[str, Any] | None = None,
     ) -> Pool:
         image = operator.images.example.ref
-        operator.cluster.apply(pool_manifest(name, queue, image, worker or {}, scaling or {}), namespace)
-        pool = Pool(operator.cluster, namespace, name, queue, tables)
+        operator.cluster.apply(pool_manifest(name, queue, image, worker or {}, scaling or {}, queues), namespace)
+        pool = Pool(operator.cluster, namespace, name, queue, tables, queues)
         until(lambda: pool.condition("Ready").get("status") == "True", 60, pool.story)
         return pool
 

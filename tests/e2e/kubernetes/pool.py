@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.api import Cluster
+from tests.e2e.kubernetes.queues import SECRET, PostgresQueues, Queues
 from tests.e2e.kubernetes.runs import TABLE, Run, runs_of, settled
 from tests.support.patience import until
 from tests.support.tables import Tables
 
 APP = Path(__file__).parents[2] / "support" / "pod_app.py"
-SECRET = "queue-db"
 QUICK = {"pollIntervalSeconds": 1, "scaleDown": {"stabilizationSeconds": 2}}
 """A pool that follows its backlog without the patience that production wants."""
 
@@ -21,13 +21,22 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class Pool:
-    """A pool that was applied. ``tables``: its database, as the test reaches it (pods use the same URL)."""
+    """A pool that was applied. ``tables``: the database in which its app tells what it did, as the test reaches it.
+
+    ``queues``: where its jobs are; None: in that database.
+    """
 
     cluster: Cluster
     namespace: str
     name: str
     queue: str
     tables: Tables
+    queues: Queues | None = None
+
+    @property
+    def jobs(self) -> Queues:
+        """Where its jobs are."""
+        return self.queues or PostgresQueues(self.tables)
 
     @property
     def place(self) -> str:
@@ -75,8 +84,8 @@ class Pool:
         self.cluster.kubectl("patch", "workerpool", self.name, self.place, *merge)
 
     def enqueue(self, count: int, first: int = 0, **payload: object) -> None:
-        """Enqueues the jobs ``first`` to ``first + count - 1`` in one transaction that wakes the pool."""
-        self.tables.enqueue(self.queue, [{"n": n, **payload} for n in range(first, first + count)])
+        """Enqueues the jobs ``first`` to ``first + count - 1``."""
+        self.jobs.enqueue(self.queue, [{"n": n, **payload} for n in range(first, first + count)])
 
     def runs(self) -> list[Run]:
         """Every run so far."""
@@ -88,7 +97,7 @@ class Pool:
 
     def wait_settled(self, count: int, seconds: float) -> None:
         """Returns once ``count`` runs finished and the queue is empty."""
-        until(lambda: self.settled() >= count and not self.tables.unfinished(), seconds, self.story)
+        until(lambda: self.settled() >= count and not self.jobs.unfinished(), seconds, self.story)
 
     def wait_asleep(self, seconds: float) -> None:
         """Returns once no pod is left, not even one that ends."""
@@ -98,19 +107,20 @@ class Pool:
         """All that helps to understand why a wait was in vain."""
         pods = self.cluster.kubectl("get", "pods", self.place, "-o", "wide")
         described = self.cluster.kubectl("describe", "workerpool", self.name, self.place)
-        return f"{self.settled()} finished, {self.tables.unfinished()} left\n{pods}\n{described}"
+        return f"{self.settled()} finished, {self.jobs.unfinished()} left\n{pods}\n{described}"
 
 
-def pool_manifest(name: str, queue: str, image: str, worker: Body, scaling: Body) -> Body:
+def pool_manifest(name: str, queue: str, image: str, worker: Body, scaling: Body, queues: Queues | None = None) -> Body:
     """A pool whose pods find the app of the cluster tests in a ConfigMap, the way that docs/images.md shows."""
+    where = queues or PostgresQueues(Tables(""))
     container = {
         "name": "runner",
-        "env": [{"name": "PYTHONPATH", "value": "/handlers:/app"}],
+        "env": [{"name": "PYTHONPATH", "value": "/handlers:/app"}, *where.variables()],
         "volumeMounts": [{"name": "handlers", "mountPath": "/handlers", "readOnly": True}],
     }
     template = {"spec": {"containers": [container], "volumes": [{"name": "handlers", "configMap": {"name": "app"}}]}}
     spec = {
-        "source": {"postgres": {"queue": queue, "urlSecretRef": {"name": SECRET, "key": "url"}}},
+        "source": where.source(queue),
         "worker": {"app": "pod_app", "image": image, "podTemplate": template, **worker},
         "scaling": {**QUICK, **scaling},
     }

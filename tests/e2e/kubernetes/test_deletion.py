@@ -3,7 +3,7 @@
 import pytest
 
 from tests.chart.helm import NAMESPACE
-from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.conftest import NewPool, every_source
 from tests.e2e.kubernetes.pool import Pool, pool_manifest
 from tests.e2e.kubernetes.release import NAME, Operator
 from tests.support.patience import until
@@ -31,6 +31,7 @@ def left(pool: Pool) -> list[str]:
     return pool.cluster.kubectl("get", kinds, pool.place, "-o", "name").split()
 
 
+@every_source
 def test_running_jobs_finish_before_a_deleted_pool_is_gone(operator: Operator, new_pool: NewPool) -> None:
     pool = busy_pool(new_pool, seconds=10)
     deployment = pool.deployment()
@@ -43,7 +44,7 @@ def test_running_jobs_finish_before_a_deleted_pool_is_gone(operator: Operator, n
     runs = pool.runs()
     assert {run.n for run in runs if run.how == "finished"} == {run.n for run in runs} >= running
     # Nothing else is gone: what nobody began waits for the next pool of this queue.
-    assert pool.tables.unfinished() == JOBS - len(runs)
+    until(lambda: pool.jobs.unfinished() == JOBS - len(runs), 30, pool.jobs.unfinished)
     assert pool.tables.query("select count(*) as n from workerpool.job where boot is not null")[0]["n"] == 0
     operator.pod()
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.kubernetes.conftest import NewPool
+from tests.e2e.kubernetes.conftest import NewPool, every_source
 from tests.e2e.kubernetes.pool import Pool
 from tests.e2e.kubernetes.runs import assert_each_ran_once
 from tests.support.patience import until
@@ -26,6 +26,7 @@ def row(pool: Pool) -> dict[str, str]:
     return dict(zip(head.split(), line.split(), strict=False))
 
 
+@every_source
 def test_zero_to_many_and_back(new_pool: NewPool) -> None:
     # Patient enough that the last pod is there before the first is one too many.
     patience = {"scaleDown": {"stabilizationSeconds": 10}}
