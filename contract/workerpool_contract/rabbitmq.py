@@ -34,10 +34,8 @@ SUBSCRIPTIONS_BYTES: Final = 67_108_864
 DELIVERY_LIMIT: Final = 20
 """The default crash budget of a work queue: RabbitMQ's own since 4.0."""
 
-DEFAULT_PORT: Final = 5672
-DEFAULT_TLS_PORT: Final = 5671
 MANAGEMENT_PORT: Final = 15672
-PROMETHEUS_PORT: Final = 15692
+MANAGEMENT_TLS_PORT: Final = 15671
 
 # Headers of a message that this project wrote; times are milliseconds since 1970.
 HEADER_ID: Final = "workerpool-id"

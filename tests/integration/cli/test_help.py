@@ -15,7 +15,7 @@ from workerpool.cli.main import cli
 from workerpool_contract.names import COMMANDS_GROUP
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "cli.md"
-OWN = ("completion", "dlq", "doctor", "enqueue", "jobs", "migrate", "run", "topics", "workers")
+OWN = ("completion", "dlq", "doctor", "enqueue", "jobs", "migrate", "run", "topics", "topology", "workers")
 
 
 def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -25,17 +25,18 @@ _VALUE: Final = re.compile(r"^(?:the value )?'(.*?)'(?: of type '\w+')?$", re.DO
 
 
 class Mismatch(NamedTuple):
-    """What exists with other arguments: the first that differs, what the broker ``has`` and what was ``wanted``."""
+    """What exists with other arguments: the first that differs, as texts; None means not set."""
 
     thing: Thing
     argument: str
-    has: str
-    wanted: str
+    has: str | None
+    wanted: str | None
 
     def __str__(self) -> str:
+        has, wanted = ("not set" if text is None else repr(text) for text in (self.has, self.wanted))
         return (
-            f"{self.thing} exists with other arguments ({self.argument} is {self.has}, not {self.wanted}) and is used "
-            "as it is; `workerpool topology plan` shows what that means and the cure"
+            f"{self.thing} exists with other arguments ({self.argument} is {has}, not {wanted}) and is used as it is; "
+            "`workerpool topology plan` shows what that means and the cure"
         )
 
 
@@ -44,23 +45,19 @@ async def ensure_shared(link: Link) -> list[str]:
 
     Cheap to repeat: call it whenever the link is whole again.
     """
-    if link.version < OLDEST:
-        raise ConfigError(
-            f"url: {link.endpoint.shown} is RabbitMQ {link.version_text}; 3.10 or newer is needed, for dead letters "
-            "and time limits of quorum queues: upgrade the broker"
-        )
+    require_release(link)
     return await declare(link, topology.shared())
 
 
 async def ensure_queue(link: Link, queue: str, limit: int) -> list[str]:
     """Declares the lanes and the dead letters of ``queue``; returns warnings. Raises as ``ensure_shared``."""
-    _check(queue)
+    require_name(queue)
     return await declare(link, topology.work(queue, limit, link.version))
 
 
 async def ensure_subscription(link: Link, topic: str, queue: str, limit: int) -> list[str]:
     """As ``ensure_queue``, and gives it a copy of what is sent to ``topic``."""
-    _check(queue)
+    require_name(queue)
     return await declare(link, topology.subscription(topic, queue, limit, link.version))
 
 
@@ -81,6 +78,22 @@ async def declare(link: Link, things: Sequence[Thing]) -> list[str]:
         except AMQPChannelError as error:
             warnings += await _judge(link, left.pop(0), error)
     return warnings
+
+
+def require_release(link: Link) -> None:
+    """Raises ConfigError for a broker that is too old."""
+    if link.version < OLDEST:
+        raise ConfigError(
+            f"url: {link.endpoint.shown} is RabbitMQ {link.version_text}; 3.10 or newer is needed, for dead letters "
+            "and time limits of quorum queues: upgrade the broker"
+        )
+
+
+def require_name(queue: str) -> None:
+    """Raises ConfigError for a name that no queue of jobs can have."""
+    problem = queue_problem(queue)
+    if problem:
+        raise ConfigError(f"queue: {queue!r} {problem}")
 
 
 async def exists(link: Link, thing: Exchange | Queue) -> bool:
@@ -145,12 +158,6 @@ async def _judge(link: Link, thing: Thing, error: AMQPChannelError) -> list[str]
     raise SourceError(f"{link.endpoint.shown}: {thing} can't be declared: {text}")
 
 
-def _check(queue: str) -> None:
-    problem = queue_problem(queue)
-    if problem:
-        raise ConfigError(f"queue: {queue!r} {problem}")
-
-
-def _plain(value: str) -> str:
+def _plain(value: str) -> str | None:
     found = _VALUE.match(value.strip())
-    return repr(found[1]) if found else ("not set" if value == "none" else value)
+    return found[1] if found else (None if value == "none" else value)

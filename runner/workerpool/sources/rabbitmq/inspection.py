@@ -1,0 +1,57 @@
+"""Looking at what a vhost holds: by the management API, else by asking for each thing over AMQP."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workerpool.sources.rabbitmq.declare import Mismatch, exists, mismatch
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.management import Management
+from workerpool.sources.rabbitmq.topology import Binding, Queue, Thing
+from workerpool.sources.rabbitmq.topologyplan import Change, Difference, FoundQueue, Listing, State
+from workerpool_contract.rabbitmq import KEY_PREFIX
+
+COLUMNS = "name,type,arguments,effective_policy_definition"
+
+
+async def listing(api: Management) -> Listing:
+    """All of a vhost. Raises SourceUnavailable, ConfigError."""
+    queues = await api.get(f"queues/{{}}?columns={COLUMNS}")
+    exchanges = await api.get("exchanges/{}?columns=name,type")
+    bindings = await api.get("bindings/{}")
+    return Listing(
+        {it["name"]: _queue(it) for it in queues if not it["name"].startswith(KEY_PREFIX)},
+        {it["name"]: it["type"] for it in exchanges},
+        frozenset((it["source"], it["destination"], it["routing_key"]) for it in bindings),
+    )
+
+
+async def probe(link: Link, things: Sequence[Thing]) -> list[Change]:
+    """How each of ``things`` is, as far as AMQP tells: the first difference of each, and of bindings nothing.
+
+    Changes nothing. Raises SourceUnavailable, SourceError.
+    """
+    return [await _probed(link, thing) for thing in things]
+
+
+async def _probed(link: Link, thing: Thing) -> Change:
+    if isinstance(thing, Binding):
+        return Change(thing, State.UNSEEN)
+    if not await exists(link, thing):
+        return Change(thing, State.MISSING)
+    # Declared like this it would be made if it vanished just now, which does no harm.
+    found = await mismatch(link, thing)
+    return Change(thing, State.SAME) if found is None else Change(thing, State.DIFFERENT, (_difference(found),))
+
+
+def _difference(found: Mismatch) -> Difference:
+    """With numbers as numbers, as the management API has them."""
+    has: object = found.has
+    if found.has is not None and found.has.lstrip("-").isdigit():
+        has = int(found.has)
+    arguments = found.thing.arguments if isinstance(found.thing, Queue) else {}
+    return Difference(found.argument, has, arguments.get(found.argument, found.wanted))
+
+
+def _queue(it: Mapping[str, Any]) -> FoundQueue:
+    policy = {f"x-{key}": value for key, value in (it.get("effective_policy_definition") or {}).items()}
+    return FoundQueue({"x-queue-type": it.get("type", "classic"), **it["arguments"]}, policy)

@@ -1,0 +1,178 @@
+"""What a broker lacks and what differs there, like a diff, with what that means and how to cure it. Pure."""
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
+from workerpool_contract.rabbitmq import Arguments
+
+
+class State(StrEnum):
+    """How a thing is on the broker; the value is its sign in a plan."""
+
+    SAME = "="
+    MISSING = "+"
+    DIFFERENT = "~"
+    UNSEEN = "?"
+    """Whether it is there can't be seen; declaring it does no harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One argument: what the broker has and what is wanted, None for "not set"."""
+
+    argument: str
+    has: object
+    wanted: object
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing, how it is, and in what it differs."""
+
+    thing: Thing
+    state: State
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundQueue:
+    """A queue as the management API lists it: its ``arguments`` and, in the same spelling, what a ``policy`` adds."""
+
+    arguments: Arguments
+    policy: Arguments
+
+    @property
+    def effective(self) -> Arguments:
+        """What holds: an argument wins over a policy."""
+        return {**self.policy, **self.arguments}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a vhost holds: queues by name, types of exchanges by name, bindings as exchange, queue and key."""
+
+    queues: Mapping[str, FoundQueue]
+    exchanges: Mapping[str, str]
+    bindings: frozenset[tuple[str, str, str]]
+
+
+HARMLESS: Final = re.compile(
+    r"^x-(queue-leader-locator|(quorum-)?initial-|max-in-memory-|stream-|queue-mode|workerpool)"
+)
+"""Arguments that change where a queue is or how fast, never what becomes of a message."""
+
+MEANINGS: Final = {
+    "x-queue-type": "only a quorum queue counts deliveries: a job that kills its runner would come again for ever",
+    "x-delivery-limit": "a job that kills its runner is given up after another number of deliveries",
+    "x-dead-letter-exchange": "what the broker gives up is dropped, or goes elsewhere than to the dead letters",
+    "x-dead-letter-routing-key": "what the broker gives up goes elsewhere than to the dead letters",
+    "x-dead-letter-strategy": "what the broker gives up can get lost on its way to the dead letters",
+    "x-overflow": "where the queue has a maximum length, it drops its oldest jobs instead of refusing new ones",
+    "x-max-length": "the queue takes no more than so many jobs",
+    "x-max-length-bytes": "the queue takes no more than so many bytes",
+    "x-message-ttl": "jobs that wait longer than so many milliseconds are taken out of the queue",
+    "x-expires": "the queue is deleted when nobody uses it for so many milliseconds",
+    "x-single-active-consumer": "one runner gets all jobs, the others none",
+    "x-max-age": "records are kept for another time",
+    "type": "what is published to it reaches nobody, or too many",
+}
+
+
+def compare(things: Sequence[Thing], listing: Listing) -> list[Change]:
+    """Each of ``things``, and how it is in ``listing``."""
+    return [_compared(thing, listing) for thing in things]
+
+
+def differences(wanted: Arguments, has: Arguments) -> tuple[Difference, ...]:
+    """Where the arguments of a queue differ, by name; what is set beyond the wanted ones counts unless harmless."""
+    names = sorted({*wanted, *(name for name in has if not HARMLESS.match(name))})
+    return tuple(
+        Difference(name, has.get(name), wanted.get(name)) for name in names if has.get(name) != wanted.get(name)
+    )
+
+
+def meanings(change: Change) -> list[str]:
+    """What the differences of a change mean for its jobs, in words."""
+    texts = (MEANINGS.get(it.argument) for it in change.differences)
+    return list(dict.fromkeys(text for text in texts if text))
+
+
+def cures(change: Change, vhost: str) -> list[str]:
+    """What a person can do about a thing that differs; arguments of what exists can't be changed."""
+    if change.state is not State.DIFFERENT:
+        return []
+    if not isinstance(change.thing, Queue):
+        return ["delete it with the management API when nobody uses it, then `workerpool topology apply`"]
+    policy = _policy(change)
+    found = []
+    if policy:
+        name = change.thing.name
+        words = ["rabbitmqctl", "set_policy", "-p", vhost, "--apply-to", "queues", f"workerpool {name}"]
+        words += [f"^{re.escape(name)}$", json.dumps(policy)]
+        found.append(f"at once, by a policy: {shlex.join(words)}")
+    if len(policy) < len(change.differences):
+        delete = shlex.join(["rabbitmqctl", "delete_queue", "-p", vhost, change.thing.name, "--if-empty"])
+        found.append(f"let it run empty, `{delete}`, then `workerpool topology apply`")
+    return found
+
+
+def lines(change: Change, vhost: str) -> list[str]:
+    """A change as a plan shows it; nothing for what is as it should be."""
+    if change.state is State.SAME:
+        return []
+    shown = [f"{change.state} {change.thing}"]
+    for it in change.differences:
+        shown += [f"    - {it.argument}: {_value(it.has)}"] if it.has is not None else []
+        shown += [f"    + {it.argument}: {_value(it.wanted)}"] if it.wanted is not None else []
+    shown += [f"    means: {text}" for text in meanings(change)]
+    return shown + [f"    cure: {text}" for text in cures(change, vhost)]
+
+
+def summary(changes: Sequence[Change]) -> str:
+    """How many are in which state, in one line."""
+    counts = {state: sum(it.state is state for it in changes) for state in State}
+    parts = [
+        f"{counts[State.MISSING]} to declare",
+        f"{counts[State.DIFFERENT]} different",
+        *([f"{counts[State.UNSEEN]} that can't be seen"] if counts[State.UNSEEN] else []),
+        f"{counts[State.SAME]} as they should be",
+    ]
+    return ", ".join(parts)
+
+
+def _compared(thing: Thing, listing: Listing) -> Change:
+    match thing:
+        case Exchange(name, kind):
+            has = listing.exchanges.get(name)
+            differ = () if has in {None, kind} else (Difference("type", has, kind),)
+            return _change(thing, differ, there=has is not None)
+        case Queue(name, arguments):
+            found = listing.queues.get(name)
+            return _change(thing, differences(arguments, found.effective) if found else (), there=found is not None)
+        case Binding(exchange, queue, key):
+            return _change(thing, (), there=(exchange, queue, key) in listing.bindings)
+
+
+def _change(thing: Thing, differ: tuple[Difference, ...], *, there: bool) -> Change:
+    if not there:
+        return Change(thing, State.MISSING)
+    return Change(thing, State.DIFFERENT if differ else State.SAME, differ)
+
+
+def _policy(change: Change) -> dict[str, Any]:
+    """The definition of a policy that sets what an argument doesn't; no policy changes the type of a queue."""
+    return {
+        it.argument.removeprefix("x-"): it.wanted
+        for it in change.differences
+        if it.has is None and it.wanted is not None and it.argument not in {"x-queue-type", "type"}
+    }
+
+
+def _value(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
