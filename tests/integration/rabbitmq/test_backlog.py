@@ -39,6 +39,18 @@ async def test_a_queue_that_nobody_declared_is_empty_and_says_so(vhost: Vhost) -
         assert (again.ready, again.undeclared) == (1, "")
 
 
+async def test_a_queue_that_can_not_be_asked_for_leaves_the_others_alone(vhost: Vhost) -> None:
+    async with staged(vhost, endpoint_of(vhost, management=False, prometheus=False)) as stage:
+        await stage.client.publish("q")
+        await stage.client.channel.queue_declare("mine", exclusive=True)
+        found = await stage.reader.read(["größe", "mine", "q"])
+        for queue, words in (("größe", "letters, digits"), ("mine", "RESOURCE_LOCKED")):
+            answer = found[queue]
+            assert isinstance(answer, Unknown)
+            assert words in answer.reason
+        assert found["q"] == Backlog(1)
+
+
 async def test_what_runners_report_is_in_flight_at_once(vhost: Vhost) -> None:
     async with staged(vhost) as stage:
         await stage.read()

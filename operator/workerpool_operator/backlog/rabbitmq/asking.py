@@ -138,6 +138,10 @@ class Asking:
             return Missing()
         except AMQPChannelError as error:
             return Unknown(f"{self.broker} does not tell of queue {name}: {reason_of(error)}")
+        except ValueError:
+            # The library refuses names that a broker would take; it has not sent anything.
+            cure = "name it with ASCII letters, digits and -_.:@#,/+ only"
+            return Unknown(f"queue {name} can't be asked for by AMQP; {cure}")
         return Declared(_number(said.message_count), _number(said.consumer_count))
 
 

@@ -217,8 +217,8 @@ def _status_words(status: int, place: Place, vhost: str) -> str:
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return (
-                f"refuses this user ({status}); check user and password, and give the user the tag management and "
-                f"permissions in vhost {vhost}"
+                f"refuses this user ({status}); check user and password in the Secrets of spec.source.rabbitmq or of "
+                f"{place.setting}, and give the user the tag management and permissions in vhost {vhost}"
             )
         case HTTPStatus.NOT_FOUND:
             return f"knows no vhost {vhost} ({status}); correct spec.source.rabbitmq.vhost, or {place.setting}"
