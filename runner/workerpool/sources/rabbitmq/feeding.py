@@ -77,6 +77,9 @@ class Feeding:
             if self._puller.pulled >= PULLED:
                 await self.consume()
             return
+        if self.intake.holding.jobs:
+            # Whoever has work can wait for the consumers, which are a hundred times cheaper.
+            return
         beyond = {queue: n for queue, n in wants.items() if n > self.prefetch and n > len(self.buffers[queue])}
         if beyond:
             await self._apart(self._pull(beyond))

@@ -114,7 +114,7 @@ class RabbitmqSource:
                 jobs.append(it.claimed(now))
                 parts.holding.handed_out(it)
         if self._upkeep is not None:
-            self._upkeep.hungry = len(jobs) < sum(wants.values())
+            self._upkeep.claimed(wants, len(jobs))
         return jobs
 
     async def wait(self, timeout: float) -> bool:

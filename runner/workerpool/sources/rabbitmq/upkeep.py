@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,10 @@ LONGEST_HELD: Final = 300.0
 
 @dataclass(slots=True)
 class Upkeep:
-    """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious."""
+    """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious.
+
+    ``hungry``: the last claim got less than it asked for; ``starved``: one did although the prefetch was used up.
+    """
 
     parts: Parts
     feeding: Feeding
@@ -35,9 +38,17 @@ class Upkeep:
     silence: float = SILENCE
     watchdog: Watchdog = field(default_factory=Watchdog)
     hungry: bool = False
+    starved: bool = False
     _ended: int = 0
     _at: float = 0.0
     _rate: float = 0.0
+
+    def claimed(self, wants: Mapping[str, int], found: int) -> None:
+        """A claim asked for ``wants`` and got ``found`` jobs."""
+        self.hungry = found < sum(wants.values())
+        if self.hungry and self.feeding.consuming:
+            used, limit = self.parts.holding.unsettled, self.feeding.prefetch
+            self.starved |= any(used[queue] * 4 >= limit * 3 for queue in wants)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -80,8 +91,8 @@ class Upkeep:
         feeding = self.feeding
         if not feeding.consuming:
             return
-        target = prefetch.wanted(feeding.slots, self._rate, self.totals.mean)
-        adjusted = prefetch.adjusted(feeding.prefetch, target, feeding.slots)
+        starved, self.starved = self.starved, False
+        adjusted = prefetch.adjusted(feeding.prefetch, feeding.slots, self._rate, self.totals.mean, starved=starved)
         if adjusted != feeding.prefetch or feeding.consumers.missing:
             feeding.prefetch = adjusted
             await feeding.consume()
