@@ -9,18 +9,17 @@ import json
 import os
 from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from workerpool.engines import open_publisher
+from workerpool.engines import EngineOptions, open_publisher
 from workerpool.errors import ConfigError, PayloadError
 from workerpool.jsontext import write_json
 from workerpool.sources.base import Enqueued, NewJob, Publisher
 from workerpool.telemetry import trace_headers
 from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
 from workerpool_contract.names import ENV_URL
-from workerpool_contract.source import PostgresMode
 
 T = TypeVar("T")
 
@@ -28,7 +27,7 @@ DEFAULT_MAX_PAYLOAD: Final = RunnerSettings().max_payload
 SETTINGS_READ: Final = frozenset(
     name
     for variable in VARIABLES
-    if variable.field in ("url", "postgres_mode", "max_payload")
+    if variable.field in ("url", "postgres_mode", "max_payload") or variable.field.startswith("rabbitmq_")
     for name in (variable.name, *(alias.name for alias in variable.aliases))
 )
 """The variables that say how to send. The rest is none of a web app's business, whose LOG_FORMAT may be its own."""
@@ -64,7 +63,8 @@ class Producer:
         """Enqueues one job; durable when it returns.
 
         ``delay`` and ``expires_in``: seconds from now. ``unique_key``: nothing is added while an unfinished job of the
-        queue has this key. ``connection``: enqueue inside the caller's transaction on it (asyncpg or psycopg).
+        queue has this key. ``connection``: enqueue inside the caller's transaction on it (asyncpg or psycopg; a broker
+        has no part in it and refuses).
         Raises PayloadError, ConfigError, SourceUnavailable, SchemaError.
         """
         job = self.job(
@@ -72,6 +72,7 @@ class Producer:
         )
         check_queue(queue)
         if connection is not None:
+            self._enlist()
             from workerpool.sources.postgres.publisher import enqueue_on
 
             return await enqueue_on(connection, queue, job)
@@ -85,7 +86,7 @@ class Producer:
         priority: int = 0,
         connection: Any = None,  # noqa: ANN401 - as send
     ) -> list[Enqueued]:
-        """Enqueues one job per payload, all or none; returns their ids in order.
+        """Enqueues one job per payload; returns their ids in order. All or none, but on RabbitMQ: see ``enqueue_jobs``.
 
         ``connection`` and errors as ``send``.
         """
@@ -99,9 +100,14 @@ class Producer:
         *,
         connection: Any = None,  # noqa: ANN401 - as send
     ) -> list[Enqueued]:
-        """Enqueues prepared jobs (see ``job``), all or none. ``connection`` and errors as ``send``."""
+        """Enqueues prepared jobs (see ``job``), all or none. ``connection`` and errors as ``send``.
+
+        RabbitMQ has no transactions: when this raises, some of the jobs may be there, and trying again adds them twice
+        (a ``unique_key`` each prevents that).
+        """
         check_queue(queue)
         if connection is not None:
+            self._enlist()
             from workerpool.sources.postgres.publisher import enqueue_many_on
 
             return await enqueue_many_on(connection, queue, jobs)
@@ -114,13 +120,14 @@ class Producer:
         *,
         connection: Any = None,  # noqa: ANN401 - as send
     ) -> int:
-        """Enqueues plain jobs by the engine's fastest way, all or none, and returns how many.
+        """Enqueues plain jobs by the engine's fastest way and returns how many; all or none as for ``enqueue_jobs``.
 
         ``connection`` and errors as ``send``.
         """
         check_queue(queue)
         texts = [self.encode(payload) for payload in payloads]
         if connection is not None:
+            self._enlist()
             from workerpool.sources.postgres.publisher import enqueue_bulk_on
 
             return await enqueue_bulk_on(connection, queue, texts)
@@ -140,16 +147,13 @@ class Producer:
         headers: Mapping[str, str] | None = None,
     ) -> NewJob:
         """A checked job, not sent yet. Raises PayloadError, ConfigError."""
-        if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
-            raise ConfigError(f"priority: {priority} is outside -{MAX_PRIORITY} to {MAX_PRIORITY}; higher runs first")
-        all_headers = {**trace_headers(), **self.headers, **(headers or {})}
-        return NewJob(
+        return make_job(
             self.encode(payload),
-            priority,
-            _seconds("delay", delay),
-            None if expires_in is None else _seconds("expires_in", expires_in),
-            unique_key,
-            json.dumps(all_headers) if all_headers else None,
+            priority=priority,
+            delay=delay,
+            expires_in=expires_in,
+            unique_key=unique_key,
+            headers={**self.headers, **(headers or {})},
         )
 
     def encode(self, payload: Any) -> str:  # noqa: ANN401 - as send
@@ -161,6 +165,11 @@ class Producer:
     async def close(self) -> None:
         """Gives back the connection."""
         await self._in_loop(self.publisher.close())
+
+    def _enlist(self) -> None:
+        """Raises ConfigError where the engine has no part in database transactions."""
+        if self.publisher.outside_transactions is not None:
+            raise ConfigError(f"connection: {self.publisher.outside_transactions}")
 
     async def _in_loop(self, call: Coroutine[Any, Any, T]) -> T:
         if self.loop is None or asyncio.get_running_loop() is self.loop:
@@ -184,8 +193,8 @@ class _Shared(NamedTuple):
     closer: AsyncGenerator[None, None]
 
 
-_Target = tuple[str, bool, int]
-"""URL, whether it is pooled, and the largest payload."""
+_Target = tuple[str, EngineOptions, int]
+"""URL, what it doesn't say, and the largest payload."""
 
 _shared: dict[asyncio.AbstractEventLoop, dict[_Target, _Shared]] = {}
 
@@ -197,20 +206,23 @@ def get_producer(url: str | None = None, *, max_payload: int | None = None, pool
     with the loop under ``asyncio.run``; ``close`` does so earlier, and the next use opens it again. With ``url``, or
     where no loop runs, each call makes a producer that the caller closes.
 
-    Read from the environment: WORKERPOOL_URL or DATABASE_URL, WORKERPOOL_POSTGRES_MODE (unless ``pooled`` is given) and
-    WORKERPOOL_MAX_PAYLOAD_BYTES (unless ``max_payload`` is). Raises ConfigError for one that can't be used, or when
-    nothing names an engine.
+    Read from the environment: WORKERPOOL_URL, DATABASE_URL or RABBITMQ_URL, or the parts WORKERPOOL_RABBITMQ_*;
+    WORKERPOOL_POSTGRES_MODE (unless ``pooled`` is given) and WORKERPOOL_MAX_PAYLOAD_BYTES (unless ``max_payload`` is).
+    Raises ConfigError for one that can't be used, or when nothing names an engine.
     """
     if url is None and _current is not None:
         return _current
     found = _settings()
+    options = EngineOptions.of(found)
     target = (
-        url or found.url or "",
-        found.postgres_mode == PostgresMode.POOLED.value if pooled is None else pooled,
+        url or found.effective_url or "",
+        options if pooled is None else replace(options, pooled=pooled),
         found.max_payload if max_payload is None else max_payload,
     )
     if not target[0]:
-        raise ConfigError(f"url: no queue is named; pass get_producer(url=…) or set {ENV_URL}=postgresql://…")
+        raise ConfigError(
+            f"url: no queue is named; pass get_producer(url=…) or set {ENV_URL}=postgresql://… or amqp://…"
+        )
     return _open(target) if url else _shared_producer(target)
 
 
@@ -235,8 +247,8 @@ def _settings() -> RunnerSettings:
 
 
 def _open(target: _Target) -> Producer:
-    url, pooled, max_payload = target
-    return Producer(open_publisher(url, pooled=pooled), max_payload)
+    url, options, max_payload = target
+    return Producer(open_publisher(url, options), max_payload)
 
 
 def _shared_producer(target: _Target) -> Producer:
@@ -264,6 +276,29 @@ async def _closer(producer: Producer, loop: asyncio.AbstractEventLoop) -> AsyncG
     finally:
         _shared.pop(loop, None)
         await producer.close()
+
+
+def make_job(
+    text: str,
+    *,
+    priority: int = 0,
+    delay: float | timedelta = 0,
+    expires_in: float | timedelta | None = None,
+    unique_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> NewJob:
+    """A job of checked JSON ``text``, with the trace of whoever calls in its headers. Raises ConfigError."""
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise ConfigError(f"priority: {priority} is outside -{MAX_PRIORITY} to {MAX_PRIORITY}; higher runs first")
+    all_headers = {**trace_headers(), **(headers or {})}
+    return NewJob(
+        text,
+        priority,
+        _seconds("delay", delay),
+        None if expires_in is None else _seconds("expires_in", expires_in),
+        unique_key,
+        json.dumps(all_headers) if all_headers else None,
+    )
 
 
 def check_queue(queue: str) -> None:

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from workerpool.counts import QueueCounter
 from workerpool.definition import WorkerDefinition
 from workerpool.dispatch import Dispatcher
-from workerpool.engines import SourceOptions, open_publisher, open_source
+from workerpool.engines import EngineOptions, SourceOptions, open_publisher, open_source
 from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.extension import Extension, NoExtension
 from workerpool.handlers import Handlers
@@ -98,7 +98,7 @@ class Runner:
         source.on_fenced(self._fenced)
         source.on_cancelled(self._cancelled)
         probes = self._serve_probes(pulse, counter)
-        producer = Producer(open_publisher(self._url, pooled=self._pooled), self.settings.max_payload)
+        producer = Producer(open_publisher(self._url, EngineOptions.of(self.settings)), self.settings.max_payload)
         use_producer(producer)
         try:
             await self.extension.open()
@@ -306,20 +306,17 @@ class Runner:
                 slots=slots,
                 lease=self.settings.lease,
                 retention=self.settings.history_retention,
-                pooled=self._pooled,
                 clock=self.clock,
+                engine=EngineOptions.of(self.settings),
             )
         )
 
     @property
-    def _pooled(self) -> bool:
-        return self.settings.postgres_mode == "Pooled"
-
-    @property
     def _url(self) -> str:
-        if self.settings.url is None:
-            raise ConfigError("url: no queue is named; set WORKERPOOL_URL=postgresql://…")
-        return self.settings.url
+        url = self.settings.effective_url
+        if url is None:
+            raise ConfigError("url: no queue is named; set WORKERPOOL_URL=postgresql://… or amqp://…")
+        return url
 
 
 async def _happened(event: asyncio.Event) -> None:

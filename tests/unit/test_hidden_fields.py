@@ -7,11 +7,11 @@ from uuid import UUID
 import pytest
 
 from workerpool.children import Command
-from workerpool.engines import SourceOptions
+from workerpool.engines import EngineOptions, SourceOptions
 from workerpool.sources.postgres.admin_doctor import Patient
 from workerpool.sources.postgres.connection import Endpoint
 from workerpool_contract.environment import RunnerSettings
-from workerpool_operator.local.processes import Surroundings
+from workerpool_operator.local.processes import Access, Surroundings
 from workerpool_operator.local.replica import Plan
 
 URL = "postgresql://app:hunter2@db/queue"
@@ -30,12 +30,12 @@ HOLDERS = (
         slots=1,
         lease=30.0,
         retention=60.0,
-        pooled=False,
         clock=monotonic,
+        engine=EngineOptions(management_url=URL),
     ),
     Patient(URL),
     Endpoint(URL),
-    Surroundings(Path(), ENVIRON, SETTINGS, {"p": URL}),
+    Surroundings(Path(), ENVIRON, SETTINGS, {"p": Access(URL, variables={"WORKERPOOL_S3_SECRET_KEY": "hunter2"})}),
     Plan("p-1", ("run",), SETTINGS, ENVIRON, Path()),
 )
 

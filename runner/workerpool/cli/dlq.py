@@ -2,7 +2,6 @@
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,11 +10,8 @@ from workerpool.cli.output import bar, moment, note, plain, print_json, print_ta
 from workerpool.cli.target import administrate, json_option, url_option
 from workerpool.errors import ConfigError, WorkerPoolError
 from workerpool.outcome import DeadReason
-from workerpool.sources.postgres.admin_records import DeadFilter, DeadJob
+from workerpool.sources.administration import Administration, DeadFilter, DeadJob
 from workerpool_contract.job import DeadLetterBody
-
-if TYPE_CHECKING:
-    from workerpool.sources.postgres.admin import PostgresAdmin
 
 reason_option = click.option(
     "--reason", type=click.Choice([str(it) for it in DeadReason]), help="Only those that died of this."
@@ -117,7 +113,7 @@ def redrive(  # noqa: PLR0913 - one parameter per option
     wanted = replace(_wanted(targets, queue, everything=everything), reason=reason, limit=limit)
     wanted = replace(wanted, forwarded=forwarded or bool(wanted.ids))
 
-    async def work(admin: "PostgresAdmin") -> int:
+    async def work(admin: Administration) -> int:
         with bar("Redriving", await admin.dead_count(wanted)) as progress:
             return await admin.redrive(wanted, progress.advance)
 
@@ -144,7 +140,7 @@ def drop(  # noqa: PLR0913 - one parameter per option
     """
     wanted = replace(_wanted(targets, queue, everything=everything), reason=reason, limit=limit)
 
-    async def work(admin: "PostgresAdmin") -> int:
+    async def work(admin: Administration) -> int:
         matching = await admin.dead_count(wanted)
         if matching and not yes:
             _ask(matching)

@@ -1,4 +1,4 @@
-"""``workerpool doctor``: is the database in shape for the queue, and what to do when it is not."""
+"""``workerpool doctor``: is the database, or the broker, in shape for the queue, and what to do when it is not."""
 
 import asyncio
 
@@ -6,9 +6,9 @@ import click
 
 from workerpool.cli.output import plain, print_json, printable
 from workerpool.cli.target import json_option, queue_url, settings, url_option
+from workerpool.engines import examine
 from workerpool.redaction import redact
-from workerpool.sources.postgres.admin_checks import Check, Level
-from workerpool.sources.postgres.admin_doctor import Patient, examine
+from workerpool.sources.checks import Check, Level
 
 COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 
@@ -17,16 +17,14 @@ COLOURS = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "red"}
 @url_option
 @json_option
 def doctor(*, url: str | None, as_json: bool) -> None:
-    """Examine the database: connection, schema, cleaning, connections, queues.
+    """Examine the server of the queues: connection, version, privileges, what slows it down, queues without runners.
 
     One line per check: ok, warn or fail, with a cure below what is not ok. Changes nothing.
 
     Exit codes: 0 nothing failed (warnings included), 1 a check failed, 2 bad input.
     """
-    known = settings()
     with queue_url(url) as found:
-        patient = Patient(found, known.postgres_mode == "Pooled", known.lease, known.job_timeout)
-        checks = asyncio.run(_examine(patient, echo=not as_json))
+        checks = asyncio.run(_examine(found, echo=not as_json))
     failed = any(it.level is Level.FAIL for it in checks)
     if as_json:
         print_json({"healthy": not failed, "checks": [plain(it) for it in checks]})
@@ -34,9 +32,9 @@ def doctor(*, url: str | None, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-async def _examine(patient: Patient, *, echo: bool) -> list[Check]:
+async def _examine(url: str, *, echo: bool) -> list[Check]:
     done = []
-    async for check in examine(patient):
+    async for check in examine(url, settings()):
         done.append(check)
         if echo:
             _print(check)

@@ -16,11 +16,10 @@ import click
 from workerpool.cli import ndjson
 from workerpool.cli.output import Bar, bar, note, print_json
 from workerpool.cli.target import json_option, queue_url, settings, url_option
+from workerpool.engines import EngineOptions, open_publisher
 from workerpool.errors import ConfigError, PayloadError
-from workerpool.producer import Producer, check_queue
+from workerpool.producer import check_queue, make_job
 from workerpool.sources.base import Enqueued, NewJob
-from workerpool.sources.postgres.connection import Endpoint
-from workerpool.sources.postgres.publisher import PostgresPublisher
 
 CHUNK = 2_000
 """Jobs per statement."""
@@ -50,8 +49,9 @@ def enqueue(  # noqa: PLR0913 - one parameter per option
 
     A name that workers subscribed to as a topic gives each group a copy. A JSON of - is short for --file -.
 
-    A file is checked from end to end before anything is sent, then sent in one transaction: all of its jobs or none.
-    Bad lines are reported as file:line. Prints the id of a single job, or the number of jobs from a file.
+    A file is checked from end to end before anything is sent, then sent in one transaction: all of its jobs or none
+    (RabbitMQ has no transactions: an error then says how many jobs are there). Bad lines are reported as file:line.
+    Prints the id of a single job, or the number of jobs from a file.
 
     Exit codes: 0 enqueued, 2 bad input (nothing was enqueued), 3 server unreachable, 4 not migrated.
     """
@@ -63,8 +63,8 @@ def enqueue(  # noqa: PLR0913 - one parameter per option
         raise ConfigError("--unique-key: all lines of a file would get the same key, so only one would be added")
     check_queue(queue)
     limit = max_payload or settings().max_payload
-    template = Producer(PostgresPublisher(Endpoint("")), limit).job(
-        None, priority=priority, delay=delay, expires_in=expires_in, unique_key=unique_key, headers=_headers(headers)
+    template = make_job(
+        "null", priority=priority, delay=delay, expires_in=expires_in, unique_key=unique_key, headers=_headers(headers)
     )
     if payload is not None:
         try:
@@ -158,7 +158,7 @@ def _one(url: str | None, queue: str, job: NewJob, *, as_json: bool) -> None:
 
 
 async def _send(url: str, queue: str, job: NewJob) -> Enqueued:
-    publisher = _publisher(url)
+    publisher = open_publisher(url, EngineOptions.of(settings()))
     try:
         return (await publisher.enqueue(queue, [job]))[0]
     finally:
@@ -177,12 +177,8 @@ def _many(url: str | None, queue: str, load: _Load, skipped: int, *, as_json: bo
 
 
 async def _send_all(url: str, queue: str, chunks: Iterator[Sequence[NewJob]]) -> int:
-    publisher = _publisher(url)
+    publisher = open_publisher(url, EngineOptions.of(settings()))
     try:
         return await publisher.enqueue_chunks(queue, chunks)
     finally:
         await publisher.close()
-
-
-def _publisher(url: str) -> PostgresPublisher:
-    return PostgresPublisher(Endpoint(url, pooled=settings().postgres_mode == "Pooled"))

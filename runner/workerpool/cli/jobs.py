@@ -2,18 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import click
 
-from workerpool.cli.output import moment, print_json, print_table, printable, shortened
+from workerpool.cli.output import moment, note, print_json, print_table, printable, shortened
 from workerpool.cli.target import administrate, json_option, url_option
 from workerpool.errors import WorkerPoolError
-from workerpool.sources.postgres.admin_checks import duration
-from workerpool.sources.postgres.admin_records import Change, JobDetails, JobRow, JobState
-
-if TYPE_CHECKING:
-    from workerpool.sources.postgres.admin import PostgresAdmin
+from workerpool.sources.administration import Administration, Change, JobDetails, JobRow, JobState
+from workerpool.sources.checks import duration
 
 JOB_ID = click.IntRange(1, 2**63 - 1)
 limit_option = click.option(
@@ -35,12 +31,14 @@ def jobs() -> None:
 def list_(*, queue: str | None, state: str | None, limit: int, url: str | None, as_json: bool) -> None:
     """List jobs: in flight, ready, delayed and dead, or those of one state.
 
-    Ready and in-flight jobs are looked for among the first 100,000 of each queue, finished ones among the newest
-    100,000.
+    On Postgres, ready and in-flight jobs are looked for among the first 100,000 of each queue, finished ones among the
+    newest 100,000. RabbitMQ shows nobody the jobs in flight, and finished ones of the last seven days.
 
     Exit codes: 0 listed (also when there is none), 2 bad input or unknown queue, 3 server unreachable, 4 not migrated.
     """
-    rows = administrate(url, lambda admin: admin.jobs(queue, JobState(state) if state else None, limit))
+    rows, unseen = administrate(url, lambda admin: _listed(admin, queue, JobState(state) if state else None, limit))
+    if unseen is not None and state is None:
+        note(f"Not listed: {unseen}.")
     if as_json:
         print_json(rows)
     elif rows:
@@ -51,12 +49,18 @@ def list_(*, queue: str | None, state: str | None, limit: int, url: str | None, 
         click.echo("No jobs.")
 
 
+async def _listed(
+    admin: Administration, queue: str | None, state: JobState | None, limit: int
+) -> tuple[Sequence[JobRow], str | None]:
+    return await admin.jobs(queue, state, limit), admin.unseen
+
+
 def _line(row: JobRow, now: datetime) -> Sequence[object]:
-    note = shortened(row.note or "", 60)
+    remark = shortened(row.note or "", 60)
     if row.due is not None:
-        note = f"due in {duration(max(0.0, (row.due - now).total_seconds()))} {note}".strip()
+        remark = f"due in {duration(max(0.0, (row.due - now).total_seconds()))} {remark}".strip()
     since = duration(max(0.0, (now - row.since).total_seconds()))
-    return (row.id, row.queue, row.state, row.priority, row.attempts, row.crashes, since, note)
+    return (row.id, row.queue, row.state, row.priority, row.attempts, row.crashes, since, remark)
 
 
 @jobs.command()
@@ -70,7 +74,10 @@ def show(*, job_id: int, url: str | None, as_json: bool) -> None:
     """
     job = administrate(url, lambda admin: admin.show(job_id))
     if job is None:
-        raise WorkerPoolError(f"job {job_id}: there is no such job, or its history has been cleaned up")
+        raise WorkerPoolError(
+            f"job {job_id}: there is no such job, or its history has been cleaned up "
+            "(or, on RabbitMQ, it is ready or in flight)"
+        )
     if as_json:
         print_json(job)
         return
@@ -151,14 +158,14 @@ def cancel(*, ids: tuple[int, ...], url: str | None, as_json: bool) -> None:
 def _change(
     ids: Sequence[int],
     url: str | None,
-    act: "Callable[[PostgresAdmin, int], Awaitable[Change]]",
+    act: Callable[[Administration, int], Awaitable[Change]],
     *,
     as_json: bool,
     fine: JobState,
 ) -> None:
     """``fine``: the state in which a job that was not changed is as it was asked to be."""
 
-    async def work(admin: "PostgresAdmin") -> list[Change]:
+    async def work(admin: Administration) -> list[Change]:
         return [await act(admin, job_id) for job_id in dict.fromkeys(ids)]
 
     changes = administrate(url, work)

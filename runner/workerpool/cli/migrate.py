@@ -6,6 +6,7 @@ import click
 
 from workerpool.cli.output import note, print_json
 from workerpool.cli.target import json_option, queue_url, url_option
+from workerpool.engines import require_postgres
 from workerpool.errors import ConfigError
 from workerpool.sources.postgres import migrate as migrations
 from workerpool_contract.urls import describe
@@ -30,6 +31,7 @@ def migrate(*, plan: bool, check: bool, url: str | None, as_json: bool) -> None:
     if plan and check:
         raise ConfigError("--plan and --check exclude each other; give one of them")
     with queue_url(url, create=True) as found:
+        require_postgres(found, "RabbitMQ has no schema and nothing to migrate; see `workerpool topology plan`")
         before = asyncio.run(migrations.check(found) if plan or check else migrations.migrate(found))
         if before.unknown:
             migrations.require(before, found)

@@ -6,27 +6,25 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import click
 import platformdirs
 
-from workerpool.engines import require_postgres
+from workerpool.engines import EngineOptions, open_administration, require_engine
 from workerpool.errors import ConfigError
 from workerpool.redaction import register_url
+from workerpool.sources.administration import Administration
 from workerpool_contract.environment import RunnerSettings, from_environment
 from workerpool_contract.localdb import LocalDatabase, state_dir
 from workerpool_contract.names import DATABASES_GROUP, ENV_URL
-
-if TYPE_CHECKING:
-    from workerpool.sources.postgres.admin import PostgresAdmin
 
 T = TypeVar("T")
 
 url_option = click.option(
     "--url",
     metavar="URL",
-    help=f"Database of the queues. Default: {ENV_URL}, DATABASE_URL, then the embedded database of this folder.",
+    help=f"Database or broker of the queues. Default: {ENV_URL}, DATABASE_URL, then this folder's embedded database.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -44,10 +42,10 @@ def queue_url(option: str | None, *, create: bool = False) -> Iterator[str]:
     where there is none yet. Raises ConfigError when there is no database at all, SourceError when it can't be started.
     """
     found = settings()
-    url = option or found.url
+    url = option or found.effective_url
     if url is not None:
         register_url(url)
-        require_postgres(url)
+        require_engine(url)
         yield url
         return
     folder = project_state(found.state_dir)
@@ -82,15 +80,12 @@ def _embedded() -> LocalDatabase:
     )
 
 
-def administrate(url: str | None, work: "Callable[[PostgresAdmin], Awaitable[T]]") -> T:
+def administrate(url: str | None, work: Callable[[Administration], Awaitable[T]]) -> T:
     """Connects, does ``work`` and leaves. Raises ConfigError, SchemaError, SourceUnavailable, SourceError."""
     with queue_url(url) as found:
         return asyncio.run(_administrate(found, work))
 
 
-async def _administrate(url: str, work: "Callable[[PostgresAdmin], Awaitable[T]]") -> T:
-    from workerpool.sources.postgres.admin import PostgresAdmin
-    from workerpool.sources.postgres.connection import Endpoint
-
-    async with PostgresAdmin(Endpoint(url, pooled=settings().postgres_mode == "Pooled")) as admin:
+async def _administrate(url: str, work: Callable[[Administration], Awaitable[T]]) -> T:
+    async with open_administration(url, EngineOptions.of(settings())) as admin:
         return await work(admin)

@@ -4,7 +4,8 @@ import click
 
 from workerpool.cli.output import note, print_json, print_table
 from workerpool.cli.target import administrate, json_option, url_option
-from workerpool.sources.postgres.admin_checks import duration
+from workerpool.sources.administration import TopicQueue
+from workerpool.sources.checks import duration
 
 
 @click.group(name="topics")
@@ -24,10 +25,14 @@ def list_(*, url: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
     elif found:
-        lines = [(it.topic, it.queue, it.jobs, duration(it.age), "yes" if it.served else "no") for it in found]
+        lines = [(it.topic, it.queue, it.jobs, _waits(it), "yes" if it.served else "no") for it in found]
         print_table(("TOPIC", "QUEUE", "JOBS", "OLDEST WAITS", "RUNNER"), lines)
     else:
         click.echo("No worker has subscribed to a topic.")
+
+
+def _waits(it: TopicQueue) -> str:
+    return "?" if it.age is None else duration(it.age)
 
 
 @topics.command()

@@ -4,9 +4,9 @@ A source hands out jobs under a lease, takes settlements back, and publishes. Th
 about Postgres, memory or a broker; ``tests/conformance`` runs the same expectations against every source.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from workerpool.outcome import Outcome
 
@@ -74,8 +74,15 @@ class Enqueued(NamedTuple):
 class Publisher(Protocol):
     """Puts jobs on queues. A name with subscribed groups gets one copy per group."""
 
+    outside_transactions: ClassVar[str | None]
+    """Why this engine has no part in a database transaction of the caller, with the cure; None when it has."""
+
     async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Durable when it returns. Raises PayloadError, SourceUnavailable, SchemaError."""
+        ...
+
+    async def enqueue_chunks(self, queue: str, chunks: Iterable[Sequence[NewJob]]) -> int:
+        """Enqueues chunk after chunk, none asked for before the last one is sent; returns how many. As ``enqueue``."""
         ...
 
     async def close(self) -> None:

@@ -11,8 +11,8 @@ import asyncpg
 import pytest
 
 from tests.support.waiting import eventually
+from workerpool.sources.administration import Change, DeadFilter, JobState
 from workerpool.sources.postgres.admin import PostgresAdmin
-from workerpool.sources.postgres.admin_records import Change, DeadFilter, JobState
 from workerpool.sources.postgres.connection import Endpoint
 
 BOOT = UUID(int=11)

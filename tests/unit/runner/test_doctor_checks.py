@@ -2,8 +2,10 @@
 
 import pytest
 
+from workerpool.sources import checks
+from workerpool.sources.checks import Check, Level, Queue
 from workerpool.sources.postgres import admin_checks as judge
-from workerpool.sources.postgres.admin_checks import Check, Level, Queue, Session
+from workerpool.sources.postgres.admin_checks import Session
 from workerpool.sources.postgres.migrate import SchemaState, available
 
 MIB = 1024 * 1024
@@ -47,10 +49,10 @@ MIB = 1024 * 1024
         (judge.privileges("bob", "eve", granted=False, owns=False), Level.FAIL, "bob may not"),
         (judge.privileges("bob", "eve", granted=True, owns=False), Level.WARN, "next partition"),
         (judge.privileges("eve", "eve", granted=True, owns=True), Level.OK, "eve may use"),
-        (judge.queues([]), Level.OK, "0 queues, 0 jobs ready"),
-        (judge.queues([Queue("a", 5, 2, 61, served=True, topics=("a",))]), Level.OK, "2 dead letters"),
-        (judge.queues([Queue("a", 5, 0, 60, served=False, topics=("a",))]), Level.OK, "5 jobs ready"),
-        (judge.queues([Queue("a", 5, 0, 61, served=False, topics=("a",))]), Level.WARN, "a: 5 ready for 61 s"),
+        (checks.queues([]), Level.OK, "0 queues, 0 jobs ready"),
+        (checks.queues([Queue("a", 5, 2, 61, served=True, topics=("a",))]), Level.OK, "2 dead letters"),
+        (checks.queues([Queue("a", 5, 0, 60, served=False, topics=("a",))]), Level.OK, "5 jobs ready"),
+        (checks.queues([Queue("a", 5, 0, 61, served=False, topics=("a",))]), Level.WARN, "a: 5 ready for 61 s"),
     ],
 )
 def test_a_measurement_is_judged(check: Check, level: Level, said: str) -> None:
@@ -79,4 +81,4 @@ def test_the_cure_for_an_old_transaction_fits_its_kind() -> None:
     ],
 )
 def test_durations_read_well(seconds: float, words: str) -> None:
-    assert judge.duration(seconds) == words
+    assert checks.duration(seconds) == words

@@ -129,7 +129,7 @@ def stage_of(monkeypatch: pytest.MonkeyPatch) -> StageOf:
         clock = Clock()
         source = Server(MemoryEngine(clock))
         monkeypatch.setattr(module, "open_source", lambda _options: source)
-        monkeypatch.setattr(module, "open_publisher", lambda _url, **_: MemoryPublisher(source.engine))
+        monkeypatch.setattr(module, "open_publisher", lambda _url, _options: MemoryPublisher(source.engine))
         chosen_settings = RunnerSettings(url="memory://", probe_host="127.0.0.1", probe_port=0, **settings)
         runner = Runner(chosen_settings, [definition_of(it) for it in workers], clock=clock)
         stage = Stage(runner, source, clock)

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -18,12 +19,17 @@ from workerpool.telemetry import exports_spans, trace_headers
 class Kept:
     """A publisher that keeps what it is given."""
 
+    outside_transactions: ClassVar[str | None] = None
+
     def __init__(self) -> None:
         self.jobs: list[NewJob] = []
 
     async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         self.jobs += jobs
         return [Enqueued(number, duplicate=False) for number, _ in enumerate(jobs)]
+
+    async def enqueue_chunks(self, queue: str, chunks: Iterable[Sequence[NewJob]]) -> int:
+        return sum([len(await self.enqueue(queue, jobs)) for jobs in chunks])
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,8 +1,9 @@
 """The JobSource and the Publisher over an in-memory engine; any number of them share one."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
@@ -17,11 +18,16 @@ DEFAULT_LEASE = 30.0
 class MemoryPublisher:
     """Enqueues on an engine."""
 
+    outside_transactions: ClassVar[str | None] = None
     engine: MemoryEngine
 
     async def enqueue(self, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """There at once, for as long as the process lives."""
         return self.engine.enqueue(queue, jobs)
+
+    async def enqueue_chunks(self, queue: str, chunks: Iterable[Sequence[NewJob]]) -> int:
+        """As ``enqueue``."""
+        return sum(not it.duplicate for jobs in chunks for it in self.engine.enqueue(queue, jobs))
 
     async def close(self) -> None:
         """Nothing to give back."""

@@ -12,9 +12,7 @@ from typing import Any, Self
 import asyncpg
 
 from workerpool.errors import ConfigError, SourceError
-from workerpool.sources.postgres import admin_sql as sql
-from workerpool.sources.postgres import migrate
-from workerpool.sources.postgres.admin_records import (
+from workerpool.sources.administration import (
     UNFINISHED,
     Change,
     DeadFilter,
@@ -22,9 +20,14 @@ from workerpool.sources.postgres.admin_records import (
     JobDetails,
     JobRow,
     JobState,
+    Progress,
+    TopicQueue,
+    untold,
 )
+from workerpool.sources.postgres import admin_sql as sql
+from workerpool.sources.postgres import migrate
 from workerpool.sources.postgres.admin_show import details
-from workerpool.sources.postgres.admin_topics import TopicQueue, subscriptions, unsubscribe
+from workerpool.sources.postgres.admin_topics import subscriptions, unsubscribe
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool.sources.postgres.source import CANCEL_PREFIX
 
@@ -35,8 +38,6 @@ BATCH = 1000
 STATEMENT_SECONDS = 60.0
 PLACES = ("hot", "delayed", "dead", "history")
 """Where a job can be. One that ran again is in the history too, so the history counts last."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,10 @@ class PostgresAdmin:
         """Gives the connection back."""
         await close(self._connection)
 
-    async def queues(self) -> list[str]:
-        """The names of all queues, sorted."""
-        async with self._transaction() as connection:
-            return [row["name"] for row in await connection.fetch("select name from workerpool.queue order by name")]
+    @property
+    def unseen(self) -> str | None:
+        """Every state can be listed."""
+        return None
 
     async def topics(self) -> list[TopicQueue]:
         """Which queues get copies of which topics."""
@@ -128,14 +129,14 @@ class PostgresAdmin:
         async with self._transaction() as connection:
             return int(await connection.fetchval(sql.DEAD_COUNT, *await _match(connection, wanted), wanted.limit))
 
-    async def redrive(self, wanted: DeadFilter, progress: Progress = lambda _n: None) -> int:
+    async def redrive(self, wanted: DeadFilter, progress: Progress = untold) -> int:
         """Makes dead letters ready again: same id, payload, headers and priority, no attempt and no crash on record.
 
         Those that die again meanwhile stay dead. ``progress`` is told the size of each committed batch.
         """
         return await self._in_batches(wanted, sql.REDRIVE, progress)
 
-    async def drop(self, wanted: DeadFilter, progress: Progress = lambda _n: None) -> int:
+    async def drop(self, wanted: DeadFilter, progress: Progress = untold) -> int:
         """Deletes dead letters for good; ``progress`` as for ``redrive``."""
         return await self._in_batches(wanted, sql.DROP, progress)
 

@@ -11,9 +11,10 @@ from uuid import uuid4
 import asyncpg
 
 from workerpool.errors import ConfigError, SourceError
+from workerpool.sources import checks
+from workerpool.sources.checks import Check, Level
 from workerpool.sources.postgres import admin_checks as judge
 from workerpool.sources.postgres import migrate
-from workerpool.sources.postgres.admin_checks import Check, Level
 from workerpool.sources.postgres.connection import Connection, Endpoint, close, connect, translated
 from workerpool_contract.urls import describe
 
@@ -235,9 +236,9 @@ async def _longest(patient: Patient, connection: Connection) -> Check:
 
 async def _queues(connection: Connection) -> Check:
     rows = await connection.fetch(QUEUES)
-    return judge.queues(
+    return checks.queues(
         [
-            judge.Queue(
+            checks.Queue(
                 row["queue"], row["ready"], row["dead"], row["oldest_age"] or 0.0, row["served"], tuple(row["topics"])
             )
             for row in rows

@@ -4,8 +4,8 @@ from typing import Any
 
 import asyncpg
 
+from workerpool.sources.administration import Holder, JobDetails, JobEvent, JobState, Run
 from workerpool.sources.postgres import admin_sql as sql
-from workerpool.sources.postgres.admin_records import Holder, JobDetails, JobEvent, JobState, Run
 from workerpool.sources.postgres.connection import Connection
 
 EVENTS = 50

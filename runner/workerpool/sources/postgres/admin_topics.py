@@ -1,9 +1,9 @@
 """Who gets a copy of what is sent to a topic, and ending that: a subscription outlives the worker that made it."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from workerpool.errors import ConfigError, SourceError
+from workerpool.sources.administration import TopicQueue
 from workerpool.sources.postgres.connection import Connection
 
 LIVE: Final = "30 seconds"
@@ -25,21 +25,6 @@ _REMOVE: Final = """
 delete from workerpool.subscription s using workerpool.queue q
 where q.id = s.queue_id and s.topic = $1 and q.name = $2 returning true
 """
-
-
-@dataclass(frozen=True, slots=True)
-class TopicQueue:
-    """A queue that gets a copy of what is sent to ``topic``.
-
-    ``jobs``: unfinished ones in it. ``age``: seconds that its oldest ready job has waited. ``served``: a live runner
-    consumes it.
-    """
-
-    topic: str
-    queue: str
-    jobs: int
-    age: float
-    served: bool
 
 
 async def subscriptions(connection: Connection) -> list[TopicQueue]:

@@ -8,7 +8,7 @@ afterwards.
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from workerpool.errors import SourceError
 from workerpool.sources.base import Enqueued, NewJob
@@ -46,6 +46,7 @@ TARGETS = "select targets, workerpool.notify(targets) from workerpool.targets({0
 class PostgresPublisher:
     """Enqueues over one connection of its own, opened at first use and again after it broke."""
 
+    outside_transactions: ClassVar[str | None] = None
     endpoint: Endpoint
     _connection: Connection | None = None
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)

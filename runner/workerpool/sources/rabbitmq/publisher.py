@@ -11,6 +11,7 @@ from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources.base import Enqueued, NewJob
 from workerpool.sources.rabbitmq.declare import ensure_shared
 from workerpool.sources.rabbitmq.endpoint import Endpoint
+from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.placing import Placing
 from workerpool_contract.rabbitmq import queue_problem
@@ -46,7 +47,7 @@ class RabbitmqPublisher:
         placing = await self._ready(queue)
         made: list[Enqueued] = []
         for start in range(0, len(jobs), CHUNK):
-            made += await placing.place(queue, jobs[start : start + CHUNK])
+            made += await self._place(placing, queue, jobs[start : start + CHUNK])
         return made
 
     async def enqueue_chunks(self, queue: str, chunks: Iterable[Sequence[NewJob]]) -> int:
@@ -58,7 +59,7 @@ class RabbitmqPublisher:
         sent = 0
         for jobs in chunks:
             try:
-                sent += sum(not it.duplicate for it in await placing.place(queue, jobs))
+                sent += sum(not it.duplicate for it in await self._place(placing, queue, jobs))
             except SourceError as error:
                 kind = SourceUnavailable if isinstance(error, SourceUnavailable) else SourceError
                 raise kind(f"{error}; {sent} jobs were enqueued before, maybe some of the next {len(jobs)}") from None
@@ -68,7 +69,7 @@ class RabbitmqPublisher:
         """Enqueues many plain jobs (no ids, priority, delay or key); returns how many. Raises as ``enqueue``."""
         placing = await self._ready(queue)
         for start in range(0, len(payloads), CHUNK):
-            await placing.place(queue, [NewJob(payload) for payload in payloads[start : start + CHUNK]])
+            await self._place(placing, queue, [NewJob(payload) for payload in payloads[start : start + CHUNK]])
         return len(payloads)
 
     async def close(self) -> None:
@@ -80,6 +81,10 @@ class RabbitmqPublisher:
                 await placing.close()
             if link is not None:
                 await link.close()
+
+    async def _place(self, placing: Placing, queue: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
+        with translated(self.endpoint):
+            return await placing.place(queue, jobs)
 
     async def _ready(self, queue: str) -> Placing:
         problem = queue_problem(queue)

@@ -1,9 +1,17 @@
-"""What the administration of a Postgres queue answers: frozen values, times in UTC, durations in seconds."""
+"""What the command line asks of an engine, and the answers: frozen values, times in UTC, durations in seconds."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol, Self
+
+Progress = Callable[[int], None]
+"""Told the size of each batch that is done."""
+
+
+def untold(_size: int) -> None:
+    """Nobody follows the progress."""
 
 
 class JobState(StrEnum):
@@ -145,3 +153,84 @@ class DeadFilter:
     reason: str | None = None
     limit: int | None = None
     forwarded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TopicQueue:
+    """A queue that gets a copy of what is sent to ``topic``.
+
+    ``jobs``: unfinished ones in it. ``age``: seconds that its oldest ready job has waited, None where the engine can't
+    tell. ``served``: a live runner consumes it.
+    """
+
+    topic: str
+    queue: str
+    jobs: int
+    age: float | None
+    served: bool
+
+
+class Administration(Protocol):
+    """Looking at the jobs and dead letters of one engine, and putting them right; ``async with`` opens and closes it.
+
+    All methods raise SourceUnavailable and SourceError; opening raises SchemaError and ConfigError too.
+    """
+
+    async def __aenter__(self) -> Self:
+        """Connects."""
+        ...
+
+    async def __aexit__(self, *_: object) -> None:
+        """Gives the connection back."""
+        ...
+
+    @property
+    def unseen(self) -> str | None:
+        """Which jobs a list of all states leaves out on this engine, in words; None when none."""
+        ...
+
+    async def topics(self) -> Sequence[TopicQueue]:
+        """Which queues get copies of which topics."""
+        ...
+
+    async def unsubscribe(self, topic: str, queue: str) -> TopicQueue:
+        """Ends a subscription; raises ConfigError when there is none, SourceError while a runner consumes the queue."""
+        ...
+
+    async def jobs(self, queue: str | None, state: JobState | None, limit: int) -> Sequence[JobRow]:
+        """At most ``limit`` jobs in the order in which they come up; without a state those that are not finished.
+
+        Raises ConfigError for an unknown queue and for a state that the engine can't list.
+        """
+        ...
+
+    async def show(self, job_id: int) -> JobDetails | None:
+        """Everything known of a job, None when there is no trace of it."""
+        ...
+
+    async def retry(self, job_id: int) -> Change:
+        """Makes a dead, delayed or ended job ready now; a dead or ended one starts again with all its retries."""
+        ...
+
+    async def cancel(self, job_id: int) -> Change:
+        """Takes an unfinished job away; a runner that has it is told to cut its handler off."""
+        ...
+
+    async def dead(self, wanted: DeadFilter) -> Sequence[DeadJob]:
+        """Dead letters, newest first. Raises ConfigError for an unknown queue."""
+        ...
+
+    async def dead_count(self, wanted: DeadFilter) -> int:
+        """How many dead letters match. Raises ConfigError for an unknown queue."""
+        ...
+
+    async def redrive(self, wanted: DeadFilter, progress: Progress = untold) -> int:
+        """Makes dead letters ready again: same id, payload, headers and priority, no attempt and no crash on record.
+
+        Those that die again meanwhile stay dead.
+        """
+        ...
+
+    async def drop(self, wanted: DeadFilter, progress: Progress = untold) -> int:
+        """Deletes dead letters for good."""
+        ...

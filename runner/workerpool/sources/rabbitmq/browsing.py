@@ -1,0 +1,144 @@
+"""Looking into a queue: its messages are taken one after the other, some are settled, the rest goes back in order.
+
+A quorum queue gives back in the order of one consumer's deliveries, but not in that of single gets, so this consumes.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple
+
+from aiormq.abc import AbstractChannel, DeliveredMessage
+from aiormq.exceptions import ChannelNotFoundEntity
+
+from workerpool.errors import SourceUnavailable
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.messages import Arrival, arrival
+
+WINDOW: Final = 100
+"""Messages on their way at most, at first; what is held back counts, so the window grows with it."""
+WIDEST: Final = 60_000
+"""What AMQP has room for."""
+SILENCE: Final = 0.5
+"""Seconds without a message until the queue is asked whether there are any left."""
+PATIENCE: Final = 30.0
+"""Seconds that a queue may take to deliver what it says that it has."""
+
+
+class Browser:
+    """The messages that were in ``name`` when it was opened: a lane, a wait queue or the dead letters of ``queue``.
+
+    ``count``: how many there were. Whatever isn't acknowledged goes back when the browser is closed.
+    """
+
+    def __init__(self, channel: AbstractChannel, queue: str, name: str, count: int) -> None:
+        """Consumes nothing yet."""
+        self.name = name
+        self.count = count
+        self._channel = channel
+        self._queue = queue
+        self._arrived: deque[Arrival] = deque()
+        self._news = asyncio.Event()
+        self._held = self._taken = self._room = 0
+        self._closing = channel.closing
+        self._closing.add_done_callback(lambda _: self._news.set())
+
+    async def take(self, most: int = WINDOW) -> list[Arrival]:
+        """The next messages, at most ``most``; none when all that were there are through. Raises SourceUnavailable."""
+        wanted = min(most, self.count - self._taken)
+        if wanted <= 0:
+            return []
+        while self._room < self._held + wanted:
+            await self._widen()
+        while len(self._arrived) < wanted and await self._more():
+            pass
+        found = [self._arrived.popleft() for _ in range(min(wanted, len(self._arrived)))]
+        self._taken += len(found)
+        self._held += len(found)
+        return found
+
+    async def each(self) -> AsyncIterator[Arrival]:
+        """All of them, one by one."""
+        while batch := await self.take():
+            for it in batch:
+                yield it
+
+    async def acknowledge(self, settled: Iterable[Arrival]) -> None:
+        """These are done with: copied, dropped or cancelled."""
+        for it in settled:
+            await self._channel.basic_ack(it.tag, wait=False)
+            self._held -= 1
+        # A call that is answered: what was written before it has arrived.
+        await self._channel.queue_declare(self.name, passive=True)
+
+    def forget(self) -> None:
+        """The channel is closed by somebody else."""
+        self._closing.cancel()
+
+    async def _widen(self) -> None:
+        more = min(WIDEST, max(WINDOW, self._room))
+        await self._channel.basic_qos(prefetch_count=more)
+        await self._channel.basic_consume(self.name, self._deliver)
+        self._room += more
+
+    async def _deliver(self, message: DeliveredMessage) -> None:
+        self._arrived.append(arrival(self._queue, self.name, message))
+        self._news.set()
+
+    async def _more(self) -> bool:
+        """Waits for further messages; False when others have taken the rest."""
+        self._news.clear()
+        try:
+            async with asyncio.timeout(SILENCE):
+                await self._news.wait()
+        except TimeoutError:
+            return await self._is_waiting()
+        if self._closing.done():
+            raise SourceUnavailable(f"queue {self.name!r}: the connection ended while it was looked through")
+        return True
+
+    async def _is_waiting(self) -> bool:
+        declared = await self._channel.queue_declare(self.name, passive=True)
+        if not declared.message_count or self._news.is_set():
+            return self._news.is_set()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._news.wait()
+        except TimeoutError:
+            raise SourceUnavailable(
+                f"queue {self.name!r} has {declared.message_count} messages and delivers none; try again later"
+            ) from None
+        return not self._closing.done()
+
+
+class Depth(NamedTuple):
+    """A queue on the broker: messages that nobody holds, and consumers."""
+
+    messages: int
+    consumers: int
+
+
+async def depth(link: Link, name: str) -> Depth | None:
+    """What the broker says of a queue, None when there is none. Raises SourceUnavailable, SourceError."""
+    try:
+        async with link.scratch() as channel:
+            declared = await channel.queue_declare(name, passive=True)
+    except ChannelNotFoundEntity:
+        return None
+    return Depth(declared.message_count or 0, declared.consumer_count or 0)
+
+
+@asynccontextmanager
+async def browsing(link: Link, queue: str, name: str) -> AsyncIterator[Browser]:
+    """Looks into ``name``, which belongs to ``queue``; there is nothing in a queue that doesn't exist.
+
+    Raises SourceUnavailable, SourceError.
+    """
+    found = await depth(link, name)
+    async with link.scratch() as channel:
+        browser = Browser(channel, queue, name, found.messages if found else 0)
+        try:
+            yield browser
+        finally:
+            browser.forget()
