@@ -23,8 +23,9 @@ class Scale:
     """How much is measured.
 
     `share`: of the messages of a full run, `least` at least. `samples`: messages sent at `rates` (per second, by kind)
-    once the queue is empty. `killed`: messages of a run in which the worker is killed. `quiet`: seconds to wait, at
-    most, for the machine to become quiet. `attempts`: how often a disturbed run is made.
+    once the queue is empty, a quarter of them in the archive. `killed`: messages of a run in which the worker is killed. `quiet`: seconds to wait, at
+    most, for the machine to become quiet. `attempts`: how often a disturbed run is made. `settings`: of each contender
+    at most so many, all when None.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Scale:
     killed: dict[Job, int]
     quiet: float
     attempts: int
+    settings: int | None = None
 
     def messages(self, full: int) -> int:
         """Messages of one run, `full` being those of a full one."""
@@ -43,8 +45,8 @@ class Scale:
 
 
 RATES: dict[Job, float] = {"noop": 250.0, "archive": 100.0}
-FULL = Scale("full", 2, 1.0, 1, 1000, RATES, {"noop": 10_000, "archive": 1000}, quiet=10.0, attempts=2)
-QUICK = Scale("quick", 1, 0.01, 200, 50, RATES, {"noop": 1000, "archive": 100}, quiet=0.0, attempts=1)
+FULL = Scale("full", 2, 1.0, 1, 1200, RATES, {"noop": 10_000, "archive": 1000}, quiet=10.0, attempts=2)
+QUICK = Scale("quick", 1, 0.0, 100, 80, RATES, {"noop": 500, "archive": 50}, quiet=0.0, attempts=1, settings=1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def tasks(contenders: tuple[Contender, ...], scale: Scale, wanted: tuple[str, ..
     jobs: tuple[Job, ...] = ("noop", "archive")
     for measure in wanted:
         for contender in contenders:
-            for setting in contender.settings:
+            for setting in contender.settings[: scale.settings]:
                 for job in jobs:
                     yield from _tasks_of(contender, setting, scale, measure, job)
 
@@ -75,7 +77,7 @@ def _tasks_of(contender: Contender, setting: Setting, scale: Scale, measure: str
     if full == 0:
         return
     if measure == job:
-        many, samples = scale.messages(full), scale.samples if job == "noop" else scale.samples // 2
+        many, samples = scale.messages(full), scale.samples if job == "noop" else scale.samples // 4
         work = _throughput(many, scale.rates[job])
         yield Task(measure, contender, setting, job, many + samples, work)
     elif measure == "kill" and setting.killed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.peers.spec import load
@@ -11,12 +12,12 @@ from benchmarks.rabbitmq.sessions import QUEUE
 from workerpool import worker
 
 _spec = load(os.environ["BENCH_SPEC"])
-_hit = open_board(_spec).hit
+_hit: Callable[[int], None] = open_board(_spec).hit
 
 if place := _spec.options.get("profile"):
-    from benchmarks.rabbitmq.sampler import start
+    from benchmarks.rabbitmq.sampler import started_by
 
-    start(place)
+    _hit = started_by(_hit, place)
 
 
 @worker(topic=QUEUE, concurrency=_spec.options["concurrency"])

@@ -13,10 +13,11 @@ CONTENDER = "WorkerPool"
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks.rabbitmq", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=850, check=False)
 
 
 @pytest.mark.rabbitmq
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("s3_program")
 def test_a_quick_run_measures_everything_and_writes_the_section(tmp_path: Path) -> None:
     run = _bench("--quick", "--only", CONTENDER, "--results", str(tmp_path), "--docs", str(tmp_path))
