@@ -23,9 +23,9 @@ class Scale:
     """How much is measured.
 
     `share`: of the messages of a full run, `least` at least. `samples`: messages sent at `rates` (per second, by kind)
-    once the queue is empty, a quarter of them in the archive. `killed`: messages of a run in which the worker is killed. `quiet`: seconds to wait, at
-    most, for the machine to become quiet. `attempts`: how often a disturbed run is made. `settings`: of each contender
-    at most so many, all when None.
+    once the queue is empty, a quarter of them in the archive. `killed`: messages of a run in which the worker is
+    killed. `quiet`: seconds to wait, at most, for the machine to become quiet. `attempts`: how often a disturbed run is
+    made. `settings`: of each contender at most so many, all when None.
     """
 
     name: str
