@@ -1,27 +1,26 @@
-"""The S3 server as the archive uses it: one client for the life of the process, one object per call, confirmed.
+"""The S3 server as the archive uses it: one session for the life of the process, one object per call, confirmed.
 
 An object counts as stored when the server has checked its MD5 (the Content-MD5 header, which every S3 server knows)
-and names the same sum as the object's ETag. botocore's own newer checksums are off: older servers refuse them.
+and names the same sum as the object's ETag. botocore's own newer checksums are off: older servers refuse them. The
+bucket is aioboto3's business; objects go by `workerpool.archive.uploads`, which costs a quarter.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 from workerpool.archive.faults import Fault, Kind, answered
+from workerpool.archive.uploads import CONNECT_SECONDS, READ_SECONDS, Uploads
 from workerpool.errors import ConfigError
 from workerpool_contract.archive import DEFAULT_REGION, ArchiveSettings
 
-CONNECT_SECONDS: Final = 5.0
-READ_SECONDS: Final = 30.0
-"""Longest silence of the server during a call, in seconds."""
-
 _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _CREATED: Final = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
-_NOT_FOUND: Final = 404
+_ENCRYPTION: Final = "x-amz-server-side-encryption"
+_OTHER_ETAG: Final = ("x-amz-server-side-encryption-customer-algorithm",)
 _KEYS: Final = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "RequestTimeTooSkewed",
                 "AuthorizationHeaderMalformed")  # fmt: skip
 """Answers that no right in a policy would change."""
@@ -38,6 +37,7 @@ class Store:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._client: Any = None
+        self._uploads: Uploads | None = None
 
     @property
     def shown(self) -> str:
@@ -46,14 +46,17 @@ class Store:
 
     async def open(self) -> None:
         """Makes the client; nothing is sent yet. Raises ConfigError."""
-        session, config = _libraries(self._settings, self._connections)
+        core, session, config = _libraries(self._settings)
         try:
             client = session.client("s3", endpoint_url=self._settings.endpoint, config=config)
-            self._client = await self._stack.enter_async_context(client)
+            self._client = client = await self._stack.enter_async_context(client)
         except ValueError as error:
             raise ConfigError(
                 f"endpoint: {self._settings.endpoint!r} can't be used: {error}; write for example http://garage:3900"
             ) from error
+        url, region = client.meta.endpoint_url, self._settings.region
+        self._uploads = Uploads(core, url, self.bucket, region, self._connections)
+        self._stack.push_async_callback(self._uploads.close)
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -77,18 +80,14 @@ class Store:
 
     async def put(self, key: str, body: bytes, content_type: str) -> float:
         """Stores one object; the seconds that it took, once the server confirmed it. Raises Fault."""
+        assert self._uploads is not None
         digest = hashlib.md5(body, usedforsecurity=False)
         began = self._clock()
         doing = f"storing {key[:200]} in bucket {self.bucket!r} on {self.shown}"
+        headers = {"Content-Type": content_type, "Content-MD5": base64.b64encode(digest.digest()).decode()}
         try:
             async with _calling(doing):
-                answer = await self._client.put_object(
-                    Bucket=self.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    ContentMD5=base64.b64encode(digest.digest()).decode(),
-                )
+                answer = await self._uploads.put(key, body, headers, doing)
         except Fault as fault:
             if fault.code == "NoSuchBucket":
                 self.has_bucket = False
@@ -124,14 +123,14 @@ def _as_denied(fault: Fault) -> Fault:
     return fault if fault.kind is Kind.AWAY else Fault(Kind.DENIED, fault.words, fault.code)
 
 
-def _confirm(answer: dict[str, Any], md5: str, doing: str) -> None:
-    """Raises Fault unless the server names the sum of what was sent.
+def _confirm(answer: Mapping[str, str], md5: str, doing: str) -> None:
+    """Raises Fault unless the server names the sum of what was sent in its answer's headers.
 
     An ETag of another form, or beside encryption with a key of its own, is no MD5; the server has checked it all the
     same.
     """
-    etag = str(answer.get("ETag", "")).strip('"').lower()
-    if answer.get("SSECustomerAlgorithm") or str(answer.get("ServerSideEncryption", "")).startswith("aws:kms"):
+    etag = answer.get("ETag", "").strip('"').lower()
+    if any(name in answer for name in _OTHER_ETAG) or answer.get(_ENCRYPTION, "").startswith("aws:kms"):
         return
     if _MD5.fullmatch(etag) and etag != md5:
         raise Fault(Kind.AWAY, f"{doing}: the server holds other bytes (ETag {etag}, sent {md5}); it is sent again")
@@ -157,26 +156,24 @@ async def _calling(doing: str) -> AsyncIterator[None]:
         raise Fault(Kind.AWAY, f"{doing}: {str(error) or type(error).__name__}") from None
 
 
-def _libraries(settings: ArchiveSettings, connections: int) -> tuple[Any, Any]:
-    """The session and the client's configuration. Raises ConfigError when the extra is not installed."""
+def _libraries(settings: ArchiveSettings) -> tuple[Any, Any, Any]:
+    """The session of botocore, aioboto3's around it, and the client's configuration. Raises ConfigError."""
     try:
         import aioboto3
         from aiobotocore.config import AioConfig
+        from aiobotocore.session import AioSession
     except ImportError as error:
         raise ConfigError("s3-archive needs aioboto3, which is not installed; pip install 'workerpool[s3]'") from error
-    session = aioboto3.Session(
-        aws_access_key_id=settings.access_key,
-        aws_secret_access_key=settings.secret_key,
-        region_name=settings.region,
-    )
+    core = AioSession()
+    if settings.access_key is not None:
+        core.set_credentials(settings.access_key, settings.secret_key)
     config = AioConfig(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
-        max_pool_connections=connections,
         retries={"total_max_attempts": 1},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path" if settings.endpoint else "auto"},
         signature_version="s3v4",
     )
-    return session, config
+    return core, aioboto3.Session(botocore_session=core, region_name=settings.region), config
