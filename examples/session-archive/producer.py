@@ -52,7 +52,7 @@ def main() -> None:
     try:
         asyncio.run(publish(os.environ.get("RABBITMQ_URL", URL), count))
     except PublishError:
-        sys.exit(f"no queue {QUEUE} on the broker; make it: workerpool topology apply -f workerpool.yaml")
+        sys.exit(f"no queue {QUEUE} on the broker; make it: workerpool topology apply {QUEUE}")
     print(f"published {count} sessions to {QUEUE}")
 
 

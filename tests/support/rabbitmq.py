@@ -129,8 +129,15 @@ class Broker:
     def api(self, method: str, path: str, body: object = None) -> Any:
         """One request to the management API, ``path`` below /api; the answer's JSON, None when it has none.
 
-        RuntimeError with the answer's text for a status from 400 on, OSError when the server isn't there.
+        RuntimeError with the answer's text for a status from 400 on, OSError when the server isn't there. Asked again
+        for 500, the answer of RabbitMQ 3.10 while a queue that it lists comes or goes.
         """
+        status, text = until(lambda: self._answer(method, path, body), 30, f"an answer to {method} {path}")
+        if status >= http.client.BAD_REQUEST:
+            raise RuntimeError(f"{method} {path}: {status} {text.decode(errors='replace')}")
+        return json.loads(text) if text else None
+
+    def _answer(self, method: str, path: str, body: object) -> tuple[int, bytes] | None:
         connection = http.client.HTTPConnection(self.host, self.ports.management, timeout=30)
         try:
             secret = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
@@ -140,9 +147,7 @@ class Broker:
             text = answer.read()
         finally:
             connection.close()
-        if answer.status >= http.client.BAD_REQUEST:
-            raise RuntimeError(f"{method} {path}: {answer.status} {text.decode(errors='replace')}")
-        return json.loads(text) if text else None
+        return None if answer.status == http.client.INTERNAL_SERVER_ERROR else (answer.status, text)
 
     def create_vhost(self, name: str | None = None) -> "Vhost":
         """A fresh virtual host and a user of its own, who may do everything in there and see it in the management API.
