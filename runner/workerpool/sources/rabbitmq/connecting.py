@@ -13,6 +13,7 @@ from aiormq.connection import TransportFactory
 from aiormq.exceptions import ConnectionClosed
 from yarl import URL
 
+from workerpool.sources.rabbitmq.deliveries import Deliver, DeliveryReader
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import CLOSED_BY_US, connecting
 
@@ -32,10 +33,15 @@ class Transport(TransportFactory):
         """``context``: what TLS trusts, None for plain text."""
         self._context = context
         self._writer: asyncio.StreamWriter | None = None
+        self.reader: DeliveryReader | None = None
 
     async def create(self, url: URL, **kwargs: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:  # noqa: ANN401 - aiormq's own
         """Connects. Raises OSError."""
-        reader, self._writer = await asyncio.open_connection(url.host, url.port, ssl=self._context)
+        loop = asyncio.get_running_loop()
+        self.reader = reader = DeliveryReader(loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        transport, _ = await loop.create_connection(lambda: protocol, url.host or "", url.port or 0, ssl=self._context)
+        self._writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         return reader, self._writer
 
     def abort(self) -> None:
@@ -69,6 +75,12 @@ class Wire:
         finally:
             waiting.close()
         return True
+
+    @property
+    def consumers(self) -> dict[bytes, Deliver]:
+        """The functions that take deliveries straight off the stream, by consumer tag."""
+        assert self._transport.reader is not None
+        return self._transport.reader.consumers
 
     @property
     def version_text(self) -> str:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
 
-from workerpool.sources.rabbitmq.messages import Arrival, arrival
+from workerpool.sources.rabbitmq.deliveries import Delivered
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.messages import Arrival
 
 log = logging.getLogger("workerpool.rabbitmq")
 
@@ -28,6 +30,7 @@ class Running:
 class Consumers:
     """The consumers of one epoch. ``take``: given each arrival and the epoch that it belongs to."""
 
+    link: Link
     take: Callable[[Arrival, int], object]
     epoch: int = 0
     _running: dict[str, Running] = field(default_factory=dict)
@@ -65,6 +68,7 @@ class Consumers:
                 elif running.prefetch != prefetch:
                     await self._start(channel, queue, lane, prefetch)
                     await channel.basic_cancel(running.tag)
+                    self.link.consumers().pop(running.tag.encode(), None)
 
     async def stop(self) -> None:
         """No further deliveries. Raises what aiormq raises."""
@@ -78,11 +82,17 @@ class Consumers:
 
     async def _start(self, channel: Channel, queue: str, lane: str, prefetch: int) -> None:
         self._started += 1
-        tag, epoch, take = f"workerpool-{self._started}", self.epoch, self.take
+        label, epoch, take = f"workerpool-{self._started}", self.epoch, self.take
 
-        async def deliver(message: DeliveredMessage) -> None:
-            take(arrival(queue, lane, message), epoch)
+        def deliver(message: Delivered) -> None:
+            take(Arrival(queue, lane, *message), epoch)
 
         await channel.basic_qos(prefetch_count=prefetch)
-        self._running[lane] = Running(tag, prefetch)
-        await channel.basic_consume(lane, deliver, consumer_tag=tag)
+        self._running[lane] = Running(label, prefetch)
+        self.link.consumers()[label.encode()] = deliver
+        await channel.basic_consume(lane, _passed_over, consumer_tag=label)
+
+
+async def _passed_over(message: DeliveredMessage) -> None:
+    """Deliveries never come this way, they are taken off the stream; aiormq wants to know the consumer all the same."""
+    raise AssertionError(f"{message!r} took the slow way")

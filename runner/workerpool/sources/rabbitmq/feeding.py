@@ -45,7 +45,7 @@ class Feeding:
     def __post_init__(self) -> None:
         """Nothing is consumed before somebody waits."""
         self.prefetch = prefetch.first(self.slots)
-        self.consumers = Consumers(self._consumed)
+        self.consumers = Consumers(self.link, self._consumed)
         self._puller = Puller(self._pulled)
 
     @property

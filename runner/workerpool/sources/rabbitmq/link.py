@@ -23,6 +23,7 @@ from aiormq.exceptions import AMQPChannelError, ChannelClosed
 
 from workerpool.errors import SourceUnavailable
 from workerpool.sources.rabbitmq.connecting import CLOSE_TIMEOUT, version
+from workerpool.sources.rabbitmq.deliveries import Deliver
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.line import Line
@@ -100,6 +101,12 @@ class Link:
     def consume_channel(self) -> AbstractChannel:
         """The channel of the current epoch, without confirms. Raises SourceUnavailable."""
         return self._channel(self._consume)
+
+    def consumers(self) -> dict[bytes, Deliver]:
+        """The functions that take the deliveries of the consume channel, by consumer tag. Raises SourceUnavailable."""
+        if self._consume.wire is None:
+            raise SourceUnavailable(self._unavailable(self._consume))
+        return self._consume.wire.consumers
 
     def publish_channel(self) -> AbstractChannel:
         """The channel for publishes, with confirms; ``Sender`` is its only user. Raises SourceUnavailable."""
