@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from workerpool_contract.backlog import Reading, RunnerReport, Unknown
+from workerpool_contract.backlog import Reading, RunnerReport
 from workerpool_contract.scaling import Scaling
-from workerpool_contract.secretrefs import SecretKeyRef
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.observe import Rates
 
@@ -77,28 +76,3 @@ def cap_for(scaling: Scaling) -> int:
     """How far a backlog must be counted so that the pool can reach its maximum."""
     needed = scaling.max_replicas * (scaling.effective_backlog_per_replica or 1) + 1
     return min(MOST_CAP, max(LEAST_CAP, needed))
-
-
-def secret_missing(reference: SecretKeyRef) -> Unknown:
-    """The backlog of a pool whose Secret does not exist."""
-    return Unknown(
-        f"Secret {reference.name} does not exist; create it with the connection URL under the key {reference.key}"
-    )
-
-
-def secret_forbidden(reference: SecretKeyRef) -> Unknown:
-    """The backlog of a pool whose Secret may not be read."""
-    return Unknown(f"reading Secret {reference.name} is forbidden; allow the operator to get it")
-
-
-def secret_key_missing(reference: SecretKeyRef) -> Unknown:
-    """The backlog of a pool whose Secret lacks its key, or has nothing there."""
-    return Unknown(
-        f"Secret {reference.name} has no value under the key {reference.key}; "
-        "add it, or correct spec.source.postgres.urlSecretRef.key"
-    )
-
-
-def secret_unnamed() -> Unknown:
-    """The backlog of a pool that names no Secret."""
-    return Unknown("no Secret is named; set spec.source.postgres.urlSecretRef to where the connection URL is")

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from workerpool_contract.secretrefs import SecretKeyRef
 from workerpool_contract.status import (
     BacklogSummary,
     Condition,
@@ -14,7 +13,6 @@ from workerpool_contract.status import (
     Mark,
     WorkerPoolStatus,
 )
-from workerpool_operator.backlog import watch
 from workerpool_operator.report import status_document, status_from, worth_writing
 
 BASE = BacklogSummary(ready=100, in_flight=10, delayed=20, dead=0, oldest_age_seconds=5)
@@ -87,15 +85,3 @@ def test_an_unreadable_status_is_an_empty_one(document: object) -> None:
 
 def test_of_a_status_of_another_release_the_history_is_kept() -> None:
     assert status_from({"fromTheFuture": 1, "history": {"recommendation": 7}}).history.recommendation == 7
-
-
-def test_a_missing_secret_is_named_with_its_cure() -> None:
-    reference = SecretKeyRef(name="queue-db", key="dsn")
-    assert watch.secret_missing(reference).reason == (
-        "Secret queue-db does not exist; create it with the connection URL under the key dsn"
-    )
-    assert watch.secret_key_missing(reference).reason == (
-        "Secret queue-db has no value under the key dsn; add it, or correct spec.source.postgres.urlSecretRef.key"
-    )
-    assert "allow the operator to get it" in watch.secret_forbidden(reference).reason
-    assert "spec.source.postgres.urlSecretRef" in watch.secret_unnamed().reason
