@@ -28,7 +28,7 @@ LONGEST_RETRY = 30.0
 # A pool whose turn comes within this share of the shortest interval is read along with those that are due.
 EARLY = 0.5
 # What is read for pools that sleep may take this share of the time.
-SHARE = 0.1
+SHARE = 0.2
 
 
 class Line(Generic[K]):

@@ -23,7 +23,7 @@ AT_ONCE: Final = 8
 """Channels that ask at the same time."""
 PER_CHANNEL: Final = 8
 """Queues for which one channel is enough."""
-ASK_AGAIN: Final = 2.0
+ASK_AGAIN: Final = 10.0
 """Seconds for which a queue that did not exist is taken not to exist."""
 PER_QUEUE: Final = 0.02
 """Seconds that one more queue may take."""

@@ -9,7 +9,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
@@ -29,6 +29,8 @@ SHARE: Final = 10
 """A listing that took long is repeated after this many times as long, at the earliest."""
 STALE: Final = 30.0
 """Seconds after which a listing says nothing any more."""
+RECENT: Final = 10.0
+"""Seconds for which a queue that was not in a listing is taken not to exist. Names, unlike counts, don't lag."""
 LONGEST_PAUSE: Final = 20.0
 
 
@@ -76,6 +78,15 @@ class Pages:
         if self._task is None and self._steady() >= self._due:
             self._task = asyncio.create_task(self._refresh(), name="list queues")
             self._task.add_done_callback(self._refreshed)
+
+    def lacks(self, names: Iterable[str]) -> set[str]:
+        """Those of ``names`` that a listing of a moment ago did not have, though it had every queue."""
+        seen = self._seen
+        if seen is None or isinstance(seen.listing, Unknown) or not seen.listing.complete:
+            return set()
+        if self._steady() - seen.at > RECENT:
+            return set()
+        return {name for name in names if name not in seen.listing.rows}
 
     async def newest(self, *, at_first: float, later: float = 0.0) -> Seen:
         """The newest listing.

@@ -12,7 +12,7 @@ from workerpool_contract.amqp import amqp_parts
 from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
 from workerpool_contract.rabbitmq import WAITS, dead, lanes
 from workerpool_operator.backlog.rabbitmq.asking import Asking
-from workerpool_operator.backlog.rabbitmq.merge import Answer, Witnesses, acknowledged, reading_of
+from workerpool_operator.backlog.rabbitmq.merge import Answer, Missing, Witnesses, acknowledged, reading_of
 from workerpool_operator.backlog.rabbitmq.pages import Pages, Seen
 from workerpool_operator.backlog.rabbitmq.reports import Report, Reports
 from workerpool_operator.backlog.rabbitmq.totals import Totals
@@ -78,7 +78,12 @@ class RabbitmqBacklog:
     async def _ask(self, queues: list[str]) -> tuple[dict[str, Answer] | Unknown, Seen]:
         """Both at once: a page that takes long must not make the queues' own answers old."""
         self._pages.begin()
-        known = await self._asking.answers(_names(queues), always=frozenset(queues))
+        always, names = frozenset(queues), _names(queues)
+        # Asking for a queue that does not exist costs a channel each time.
+        lacking = self._pages.lacks(names) - always
+        known = await self._asking.answers([name for name in names if name not in lacking], always=always)
+        if not isinstance(known, Unknown):
+            known |= dict.fromkeys(lacking, Missing())
         later = 2 * self._timeout if isinstance(known, Unknown) else 0.0
         return known, await self._pages.newest(at_first=max(PATIENCE, later), later=later)
 
