@@ -51,6 +51,7 @@ class Line:
         self._dropped: AbstractChannel | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._since = 0.0
+        self._closed = False
 
     async def open(self) -> None:
         """Connects and keeps it so from now on. Raises ConfigError, SourceUnavailable."""
@@ -63,13 +64,18 @@ class Line:
 
     async def close(self) -> None:
         """Ends it for good; ``down`` is not told."""
-        if self._supervisor is not None:
-            self._supervisor.cancel()
-            await asyncio.wait([self._supervisor])
-            self._supervisor = None
-        self.channel = None
-        self.error = "closed"
-        await self._hang_up()
+        # aiormq turns a cancellation at an unlucky moment into its own error: the supervisor looks here too.
+        self._closed = True
+        supervisor, self._supervisor = self._supervisor, None
+        try:
+            if supervisor is not None:
+                self._broken.set()
+                supervisor.cancel()
+                await asyncio.wait([supervisor])
+        finally:
+            self.channel = None
+            self.error = "closed"
+            await self._hang_up()
 
     def drop(self, why: str) -> None:
         """Gives the channel up, as if the broker had closed it; the next one comes on the same connection."""
@@ -93,11 +99,11 @@ class Line:
     async def _heal(self) -> None:
         loop = asyncio.get_running_loop()
         failures = 0
-        while True:
+        while not self._closed:
             await self._broken.wait()
             self._broken.clear()
             failures = failures if loop.time() - self._since < BRIEF else 0
-            while self.channel is None:
+            while self.channel is None and not self._closed:
                 if failures:
                     await asyncio.sleep(pause(failures - 1))
                 failures += 1

@@ -34,6 +34,7 @@ class Follower:
         self._next: int | None = None
         self._markers: dict[str, asyncio.Event] = {}
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     async def start(self) -> None:
         """Declares the stream if need be and follows it from now on. Raises SourceUnavailable."""
@@ -42,6 +43,8 @@ class Follower:
 
     async def stop(self) -> None:
         """Ends it; the callback is not called any more."""
+        # aiormq turns a cancellation at an unlucky moment into its own error: the task looks here too.
+        self._stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -67,7 +70,7 @@ class Follower:
             self._markers.pop(marker, None)
 
     async def _follow(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 await self._log.link.ready(FOREVER)
                 await self._log.ensure()
