@@ -44,8 +44,8 @@ WORKERPOOL = Contender(
     "workerpool",
     "benchmarks.rabbitmq.peers.workerpool_peer",
     (
-        Setting("concurrency 10 (its default settings)", "best", {"concurrency": 10}, 50_000, 2000),
-        Setting("concurrency 50", "extra", {"concurrency": 50}, 0, 2000, killed=False),
+        Setting("concurrency 10, archive 16 (its default settings)", "default", {}, 50_000, 2000),
+        Setting("concurrency 100", "best", {"concurrency": 100}, 50_000, 2000),
     ),
 )
 

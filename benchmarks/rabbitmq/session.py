@@ -83,7 +83,7 @@ def _tasks_of(contender: Contender, setting: Setting, scale: Scale, measure: str
     elif measure == "kill" and setting.killed:
         many = min(scale.killed[job], full)
         yield Task(measure, contender, setting, job, many, lambda opened: measures.killed(opened, many))
-    elif measure == "profile" and contender.name == US and job == "noop":
+    elif measure == "profile" and contender.name == US and setting.part == "default" and job == "noop":
         many = scale.messages(full)
         yield Task(measure, contender, setting, job, many, lambda opened: measures.profile(opened, many))
 

@@ -20,7 +20,7 @@ if place := _spec.options.get("profile"):
     _hit = started_by(_hit, place)
 
 
-@worker(topic=QUEUE, concurrency=_spec.options["concurrency"])
+@worker(topic=QUEUE, concurrency=_spec.options.get("concurrency", 10))
 async def bench(message: dict[str, Any]) -> None:
     """One message."""
     _hit(message["number"])

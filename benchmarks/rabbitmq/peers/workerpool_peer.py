@@ -17,7 +17,7 @@ APP = "benchmarks.rabbitmq.peers.workerpool_app"
 
 
 def main() -> None:
-    """Do what the spec file named on the command line asks; options: concurrency."""
+    """Do what the spec file named on the command line asks; options: concurrency, if any."""
     path = sys.argv[1]
     spec = load(path)
     if spec.role == "setup":
@@ -52,8 +52,8 @@ def _become_runner(spec: Spec, path: str) -> None:
 
 def _archive(spec: Spec) -> dict[str, str]:
     """The variables of the archive worker."""
-    limits = {names.ENV_QUEUE: QUEUE, names.ENV_CONCURRENCY: str(spec.options["concurrency"])}
-    return limits | archive_to_environment(ArchiveSettings(**spec.options["s3"]))
+    limits = {names.ENV_CONCURRENCY: str(spec.options["concurrency"])} if "concurrency" in spec.options else {}
+    return {names.ENV_QUEUE: QUEUE} | limits | archive_to_environment(ArchiveSettings(**spec.options["s3"]))
 
 
 if __name__ == "__main__":
