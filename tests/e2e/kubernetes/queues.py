@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from tests.support.rabbitmq import Vhost
 from tests.support.tables import Tables
@@ -21,6 +21,9 @@ Body = dict[str, Any]
 
 class Queues(Protocol):
     """The queues of one database or virtual host."""
+
+    is_atomic: ClassVar[bool]
+    """Whether jobs that are enqueued together are there all at once."""
 
     @property
     def url(self) -> str:
@@ -49,6 +52,7 @@ class PostgresQueues:
     """Queues in a database, in which the app tells what it did too."""
 
     tables: Tables
+    is_atomic: ClassVar = True
 
     @property
     def url(self) -> str:
@@ -78,6 +82,7 @@ class RabbitmqQueues:
 
     vhost: Vhost
     tables: Tables
+    is_atomic: ClassVar = False
 
     @property
     def url(self) -> str:
