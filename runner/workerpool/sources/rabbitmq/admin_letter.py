@@ -24,6 +24,10 @@ def letter_of(it: Arrival, now: float) -> Letter:
         job = envelope_of(it.queue, "", it.properties, now, lambda: stable_id(it))
         why = f"this dead letter can't be read: {error}"
         return Letter(job, str(DeadReason.INVALID), why, "", milliseconds(now), raw=it.body)
+    if not is_own(it.properties):
+        # Nobody says when it was published, but it was before it died.
+        job = letter.envelope
+        letter = letter._replace(envelope=job._replace(enqueued=min(job.enqueued, letter.died)))
     if _copied_by_broker(it):
         return letter._replace(envelope=letter.envelope._replace(id=copy_id(letter.envelope.id, it.queue)))
     return letter

@@ -1,10 +1,10 @@
 """Looking into a queue: its messages are taken one after the other, some are settled, the rest goes back in order.
 
-A quorum queue gives back in the order of one consumer's deliveries, but not in that of single gets, so this consumes.
+A quorum queue gives back in the order of one consumer's deliveries, but not in that of single gets, so this consumes;
+each time with a consumer of its own that brings no more than was asked for, since every delivery counts.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
@@ -17,9 +17,7 @@ from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.messages import Arrival, arrival
 
 WINDOW: Final = 100
-"""Messages on their way at most, at first; what is held back counts, so the window grows with it."""
-WIDEST: Final = 60_000
-"""What AMQP has room for."""
+"""Messages that are taken at a time, by default and at most: they may be large."""
 SILENCE: Final = 0.5
 """Seconds without a message until the queue is asked whether there are any left."""
 PATIENCE: Final = 30.0
@@ -38,49 +36,50 @@ class Browser:
         self.count = count
         self._channel = channel
         self._queue = queue
-        self._arrived: deque[Arrival] = deque()
+        self._arrived: list[Arrival] = []
         self._news = asyncio.Event()
-        self._held = self._taken = self._room = 0
+        self._taken = 0
+        self._held: list[set[int]] = []
         self._closing = channel.closing
         self._closing.add_done_callback(lambda _: self._news.set())
 
     async def take(self, most: int = WINDOW) -> list[Arrival]:
         """The next messages, at most ``most``; none when all that were there are through. Raises SourceUnavailable."""
-        wanted = min(most, self.count - self._taken)
+        wanted = min(most, WINDOW, self.count - self._taken)
         if wanted <= 0:
             return []
-        while self._room < self._held + wanted:
-            await self._widen()
+        self._arrived = []
+        await self._channel.basic_qos(prefetch_count=wanted)
+        consumer = await self._channel.basic_consume(self.name, self._deliver)
         while len(self._arrived) < wanted and await self._more():
             pass
-        found = [self._arrived.popleft() for _ in range(min(wanted, len(self._arrived)))]
+        await self._channel.basic_cancel(consumer.consumer_tag or "")
+        found = self._arrived
         self._taken += len(found)
-        self._held += len(found)
+        self._held.append({it.tag for it in found})
         return found
-
-    async def each(self) -> AsyncIterator[Arrival]:
-        """All of them, one by one."""
-        while batch := await self.take():
-            for it in batch:
-                yield it
 
     async def acknowledge(self, settled: Iterable[Arrival]) -> None:
         """These are done with: copied, dropped or cancelled."""
         for it in settled:
             await self._channel.basic_ack(it.tag, wait=False)
-            self._held -= 1
-        # A call that is answered: what was written before it has arrived.
-        await self._channel.queue_declare(self.name, passive=True)
+            for tags in self._held:
+                tags.discard(it.tag)
+        await self._answered()
 
-    def forget(self) -> None:
-        """The channel is closed by somebody else."""
+    async def give_back(self) -> None:
+        """What wasn't acknowledged goes back, in the order in which it came."""
         self._closing.cancel()
+        if self._channel.is_closed:
+            return
+        for tags in self._held:
+            if tags:
+                await self._channel.basic_nack(max(tags), multiple=True, requeue=True, wait=False)
+        await self._answered()
 
-    async def _widen(self) -> None:
-        more = min(WIDEST, max(WINDOW, self._room))
-        await self._channel.basic_qos(prefetch_count=more)
-        await self._channel.basic_consume(self.name, self._deliver)
-        self._room += more
+    async def _answered(self) -> None:
+        """A call that is answered: what was written before it has arrived."""
+        await self._channel.queue_declare(self.name, passive=True)
 
     async def _deliver(self, message: DeliveredMessage) -> None:
         self._arrived.append(arrival(self._queue, self.name, message))
@@ -94,13 +93,11 @@ class Browser:
                 await self._news.wait()
         except TimeoutError:
             return await self._is_waiting()
-        if self._closing.done():
-            raise SourceUnavailable(f"queue {self.name!r}: the connection ended while it was looked through")
-        return True
+        return self._must_be_open()
 
     async def _is_waiting(self) -> bool:
         declared = await self._channel.queue_declare(self.name, passive=True)
-        if not declared.message_count or self._news.is_set():
+        if self._news.is_set() or not declared.message_count:
             return self._news.is_set()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -109,7 +106,12 @@ class Browser:
             raise SourceUnavailable(
                 f"queue {self.name!r} has {declared.message_count} messages and delivers none; try again later"
             ) from None
-        return not self._closing.done()
+        return self._must_be_open()
+
+    def _must_be_open(self) -> bool:
+        if self._closing.done():
+            raise SourceUnavailable(f"queue {self.name!r}: the connection ended while it was looked through")
+        return True
 
 
 class Depth(NamedTuple):
@@ -141,4 +143,4 @@ async def browsing(link: Link, queue: str, name: str) -> AsyncIterator[Browser]:
         try:
             yield browser
         finally:
-            browser.forget()
+            await browser.give_back()
