@@ -24,7 +24,7 @@ def chosen(
             known = ", ".join(sorted({queues[it.name].queue for it in picked}))
             raise ConfigError(
                 f"queue: no worker consumes {settings.queue!r}; the queues of these workers are {known}. "
-                "Correct source.postgres.queue in the manifest or the worker's topic"
+                "Correct the queue under spec.source in the manifest or the worker's topic"
             )
         if not settings.workers:
             picked = tuple(serving)

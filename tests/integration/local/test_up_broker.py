@@ -1,0 +1,73 @@
+"""`workerpool up` with all that a manifest can say of a broker and a builtin worker, from Secrets in its files."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.local_up import finished, manifest
+from tests.support.rabbitmq import PASSWORD, throw_away_broker
+from tests.support.s3 import REGION, S3Server
+from workerpool.producer import get_producer
+
+
+async def test_a_broker_that_nobody_names_ends_with_code_2_and_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WORKERPOOL_URL", "WORKERPOOL_RABBITMQ_HOST", "RABBITMQ_URL"):
+        monkeypatch.delenv(name, raising=False)
+    code, output = await finished(tmp_path, "-f", manifest(tmp_path, "quick", source="rabbitmq"))
+    assert code == 2
+    assert "quick: spec.source.rabbitmq: nobody says where the broker is, and none is embedded; give --url" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.rabbitmq
+async def test_an_archive_on_a_broker_by_its_parts_with_tls(tmp_path: Path, s3_server: S3Server) -> None:
+    with throw_away_broker(tls=True) as broker:
+        vhost = broker.create_vhost()
+        assert broker.authority is not None
+        bucket = s3_server.create_bucket()
+        source = {
+            "queue": "raw_sessions",
+            "host": broker.host,
+            "port": broker.tls_port,
+            "vhost": vhost.name,
+            "credentialsSecretRef": {"name": "mq"},
+            "tls": {"caSecretRef": {"name": "mq-ca"}},
+            "management": {"url": f"http://{broker.host}:{broker.ports.management}"},
+        }
+        archive = {
+            "endpoint": s3_server.endpoint,
+            "region": REGION,
+            "bucket": bucket,
+            "credentialsSecretRef": {"name": "s3"},
+        }
+        pool = {
+            "apiVersion": "workerpool.dev/v1",
+            "kind": "WorkerPool",
+            "metadata": {"name": "archive"},
+            "spec": {
+                "source": {"rabbitmq": source},
+                "worker": {"builtin": "s3-archive", "archive": archive},
+                "scaling": {"pollIntervalSeconds": 1, "scaleDown": {"stabilizationSeconds": 0}},
+            },
+        }
+        secrets = {
+            "mq": {"username": vhost.user, "password": PASSWORD},
+            "mq-ca": {"ca.crt": broker.authority.certificate.read_text()},
+            "s3": {"accessKey": s3_server.access_key, "secretKey": s3_server.secret_key},
+        }
+        path = tmp_path / "pools.yaml"
+        kept = [{"kind": "Secret", "metadata": {"name": name}, "stringData": data} for name, data in secrets.items()]
+        path.write_text(yaml.safe_dump_all([pool, *kept]))
+        sessions = [{"user_id": f"u{number}", "session_uuid": f"s{number}", "n": number} for number in range(20)]
+        async with get_producer(vhost.url) as producer:
+            await producer.enqueue_many("raw_sessions", sessions)
+        code, output = await finished(tmp_path, "-f", path, "--until-empty")
+        assert code == 0, output
+        assert PASSWORD not in output
+        assert s3_server.secret_key not in output
+        expected = {f"sessions/{it['user_id']}/{it['session_uuid']}.json": it for it in sessions}
+        assert {key: json.loads(text) for key, text in s3_server.objects(bucket).items()} == expected
