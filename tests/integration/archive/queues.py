@@ -1,5 +1,7 @@
 """The queue of an archive process as a test sees it from outside: puts messages in, counts them, stops the server."""
 
+import asyncio
+import json
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,21 +11,27 @@ from typing import Protocol
 import psutil
 
 from tests.support.postgres import Server
+from tests.support.rabbitmq import Vhost
+from tests.support.rabbitqueues import depths
 from tests.support.tables import Tables
+from workerpool_contract import rabbitmq as names
 from workerpool_contract.archive import DEFAULT_QUEUE
 
 
 class Queue(Protocol):
-    """One queue on a server of its own. ``url``: where a runner finds it."""
+    """One queue on a server of its own."""
 
-    url: str
+    @property
+    def url(self) -> str:
+        """Where a runner finds it."""
+        ...
 
     def send(self, payloads: Sequence[Mapping[str, object]]) -> None:
         """Puts messages on the archive's queue."""
         ...
 
     def unfinished(self) -> int:
-        """Messages that nobody has acknowledged."""
+        """Messages that nobody has acknowledged, those in the hands of a live worker maybe left out."""
         ...
 
     def costs(self) -> set[tuple[int, int]]:
@@ -81,3 +89,61 @@ class PostgresQueue:
         finally:
             for process in reversed(processes):
                 process.send_signal(signal.SIGCONT)
+
+
+@dataclass
+class RabbitmqQueue:
+    """A virtual host of a server that the test may stop, with the queue as the old worker declared it."""
+
+    vhost: Vhost
+
+    def __post_init__(self) -> None:
+        arguments = {"x-queue-type": "quorum", "x-delivery-limit": 5}
+        body = {"durable": True, "arguments": arguments}
+        self.vhost.api("PUT", f"queues/{{}}/{DEFAULT_QUEUE}", body)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        return self.vhost.url
+
+    def send(self, payloads: Sequence[Mapping[str, object]]) -> None:
+        """Puts messages on the archive's queue."""
+        for payload in payloads:
+            message = {
+                "properties": {"delivery_mode": 2, "content_type": "application/json"},
+                "routing_key": DEFAULT_QUEUE,
+                "payload": json.dumps(payload),
+                "payload_encoding": "string",
+            }
+            assert self.vhost.api("POST", "exchanges/{}/amq.default/publish", message) == {"routed": True}
+
+    def unfinished(self) -> int:
+        """Messages that wait to be taken; the server gives back at once what a dead worker held."""
+        return self._count(*names.lanes(DEFAULT_QUEUE))
+
+    def costs(self) -> set[tuple[int, int]]:
+        """Attempts and crashes charged to any of them that is still there."""
+        asked = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        found = []
+        for lane in names.lanes(DEFAULT_QUEUE):
+            found += self.vhost.api("POST", f"queues/{{}}/{lane}/get", asked)
+        headers = [message["properties"].get("headers", {}) for message in found]
+        return {(int(it.get(names.HEADER_ATTEMPTS, 0)), int(it.get(names.HEADER_CRASHES, 0))) for it in headers}
+
+    def dead(self) -> int:
+        """Dead letters."""
+        return self._count(names.dead(DEFAULT_QUEUE))
+
+    @contextmanager
+    def silent(self) -> Iterator[None]:
+        """The server is stopped meanwhile."""
+        server = psutil.Process(self.vhost.broker.pid)
+        server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            server.send_signal(signal.SIGCONT)
+
+    def _count(self, *queues: str) -> int:
+        return sum(count or 0 for count in asyncio.run(depths(self.url, *queues)).values())
