@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
 
 from workerpool.errors import SourceUnavailable
 from workerpool.sources.rabbitmq.link import Link
@@ -38,12 +38,15 @@ class StreamLog:
         self._sender = sender
 
     async def ensure(self) -> None:
-        """Declares the stream where it is missing; one with other limits is used as it is."""
+        """Declares the stream where it is missing and this user may; one with other limits is used as it is."""
         try:
             async with self.link.scratch() as channel:
                 await channel.queue_declare(self.name, durable=True, arguments=STREAMS[self.name])
         except ChannelPreconditionFailed:
             return
+        except ChannelAccessRefused:
+            async with self.link.scratch() as channel:
+                await channel.queue_declare(self.name, passive=True)
 
     async def append(self, records: Sequence[JsonRecord]) -> None:
         """Durable when it returns; the records become one message. Raises SourceUnavailable, SourceError."""
