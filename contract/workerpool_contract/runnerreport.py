@@ -20,9 +20,9 @@ class ReportError(ValueError):
 class RunnerReport:
     """One runner at one moment.
 
-    ``boot``: unique per process. ``held``: jobs delivered to it and not settled, per queue (running and prefetched).
-    ``completed`` and ``failed``: attempts since the start. ``service_seconds``: mean duration of an attempt, None
-    until one ended. ``gone``: its last word.
+    ``boot``: unique per process. ``queues``: those that it consumes now, none while it drains. ``held``: jobs delivered
+    to it and not settled, per queue (running and prefetched). ``completed`` and ``failed``: attempts since the start.
+    ``service_seconds``: mean duration of an attempt, None until one ended. ``gone``: its last word.
     """
 
     boot: str

@@ -122,7 +122,7 @@ async def test_with_amqp_alone_the_consumers_decide_whether_in_flight_is_known(v
             assert (found.ready, found.in_flight) == (1, 0)
             assert "1 of the consumers of queue q do not say what they hold" in found.in_flight_unknown
             assert "spec.source.rabbitmq.management" in found.in_flight_unknown
-            await stage.client.report("q", 1)
+            await stage.client.report("q", 1, name="pod-2")
             await stage.until(lambda it: not it.in_flight_unknown and it.in_flight == 1)
 
 
@@ -161,7 +161,8 @@ async def test_a_runner_that_consumes_and_a_queue_without_consumers_contradict_e
     async with staged(vhost) as stage:
         await stage.read()
         await stage.client.report("q", 0)
-        await stage.until(lambda it: it.ready == 0 and it.age > 0)
+        await eventually(lambda: _hears(stage, "pod-1"), "the runner is heard")
+        await stage.until(lambda it: it == Backlog(0))
 
 
 async def test_the_connection_is_opened_again_after_an_operator_closed_it(vhost: Vhost) -> None:

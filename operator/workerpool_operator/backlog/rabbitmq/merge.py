@@ -3,7 +3,7 @@
 - Ready: the queues themselves say it at once; the page of the broker stands in for those that don't, with its lag.
 - In flight: what runners report, plus what the page shows beyond that when somebody consumes who reports nothing.
 - A quorum queue whose leader is away answers "0 messages, 0 consumers": while a runner says that it consumes the
-  queue, that is not believed.
+  queue, and the page doesn't show the same, that is not believed.
 - Delayed: the queues of waits are shared by all queues of the vhost, so their counts can be told apart only when they
   are all empty, or when there is one queue of jobs only.
 """
@@ -94,20 +94,28 @@ def acknowledged(queue: str, listing: Listing | Unknown) -> int | None:
 
 def _ready(name: str, queue: str, heard: Witnesses) -> _Ready | Missing | Unknown:
     answer = heard.answers if isinstance(heard.answers, Unknown) else heard.answers.get(name, Unknown("was not asked"))
-    if isinstance(answer, Declared) and not (name == queue and _is_blank(answer, queue, heard)):
-        return _Ready(answer.ready, answer.consumers, late=False)
     if isinstance(answer, Missing):
         return answer
     row = _row(name, heard)
+    if isinstance(answer, Declared):
+        if name == queue and _has_no_leader(answer, row, heard.reports or {}, queue):
+            return Unknown(f"queue {name} has no leader that answers; see its members in the management UI")
+        return _Ready(answer.ready, answer.consumers, late=False)
     if isinstance(row, Row) and row.ready is not None:
         return _Ready(row.ready, row.consumers, late=True)
-    if isinstance(row, Missing) and not isinstance(answer, Declared):
-        return row
-    return Unknown(_unknown(name, answer, heard))
+    return row if isinstance(row, Missing) else Unknown(_unknown(name, answer, heard))
 
 
-def _is_blank(answer: Declared, queue: str, heard: Witnesses) -> bool:
-    return not any(answer) and any(queue in report.queues for report in (heard.reports or {}).get(queue, ()))
+def _has_no_leader(
+    answer: Declared, row: Row | Missing | Unknown, reports: Mapping[str, Sequence[Report]], queue: str
+) -> bool:
+    """Whether a runner consumes the queue that says of itself that it has nothing and nobody.
+
+    Unless the page shows the same: the runner has just died, then, and is not forgotten yet.
+    """
+    consumed = any(queue in report.queues for report in reports.get(queue, ()))
+    deserted = isinstance(row, Row) and row.ready == 0 and row.consumers == 0
+    return consumed and not any(answer) and not deserted
 
 
 def _row(name: str, heard: Witnesses) -> Row | Missing | Unknown:
@@ -119,15 +127,11 @@ def _row(name: str, heard: Witnesses) -> Row | Missing | Unknown:
     return row
 
 
-def _unknown(name: str, answer: Answer, heard: Witnesses) -> str:
+def _unknown(name: str, answer: Unknown, heard: Witnesses) -> str:
     """Why nothing is known of ``name``: what went wrong by AMQP, and with the page."""
-    if isinstance(answer, Unknown):
-        first = answer.reason
-    else:
-        first = f"queue {name} has no leader that answers; see its members in the management UI"
     row = _row(name, heard)
     second = row.reason if isinstance(row, Unknown) else f"{_page(heard)} says no count of queue {name} yet"
-    return f"{first}; {second}"
+    return f"{answer.reason}; {second}"
 
 
 def _page(heard: Witnesses) -> str:
@@ -145,13 +149,14 @@ def _in_flight(queue: str, counts: Sequence[_Ready], heard: Witnesses) -> _InFli
         return _InFlight(0, unknown=f"{heard.broker}: runners are not heard; {_cure(heard)}")
     reports = heard.reports.get(queue, ())
     held = sum(report.held.get(queue, 0) for report in reports)
-    reporters = sum(queue in report.queues for report in reports)
-    strangers = max((count.consumers or 0 for count in counts), default=0) - reporters
-    if strangers <= 0:
-        return _InFlight(held)
-    if known is not None:
+    others = max((count.consumers or 0 for count in counts), default=0) - sum(queue in it.queues for it in reports)
+    if others > 0 and known is not None:
         peak = (heard.peaks or {}).get(queue, held)
         return _InFlight(held + max(0, known - peak), late=True)
+    # To a quorum queue, a message that a runner took without consuming is one more consumer until it is settled.
+    strangers = others - held
+    if strangers <= 0:
+        return _InFlight(held)
     words = f"{strangers} of the consumers of queue {queue} do not say what they hold"
     return _InFlight(held, unknown=f"{words}; {_cure(heard)}")
 

@@ -104,8 +104,12 @@ def test_runners_that_report_are_believed_before_the_page() -> None:
     assert (found.in_flight, found.age) == (7, 0.0)
 
 
-def test_a_runner_that_drains_still_holds() -> None:
+def test_a_runner_that_does_not_consume_still_holds() -> None:
+    """It drains, or it takes jobs one by one: each is a consumer to a quorum queue."""
     assert backlog(heard(reports=[report(3, consumes=False)])).in_flight == 3
+    found = backlog(heard(answers(normal=Declared(0, 3)), reports=[report(3, consumes=False)]))
+    assert (found.in_flight, found.in_flight_unknown) == (3, "")
+    assert backlog(heard(answers(normal=Declared(0, 4)), reports=[report(3, consumes=False)])).in_flight_unknown
 
 
 def test_a_stranger_counts_by_what_the_page_shows_beyond_the_runners() -> None:
@@ -117,9 +121,9 @@ def test_a_stranger_counts_by_what_the_page_shows_beyond_the_runners() -> None:
 
 
 def test_a_stranger_without_a_page_makes_in_flight_unknown() -> None:
-    found = backlog(heard(answers(normal=Declared(5, 2)), NO_PAGE, [report(3)]))
+    found = backlog(heard(answers(normal=Declared(5, 6)), NO_PAGE, [report(3)]))
     assert (found.ready, found.in_flight) == (5, 3)
-    words = "1 of the consumers of queue q do not say what they hold; the page can't be read"
+    words = "2 of the consumers of queue q do not say what they hold; the page can't be read"
     assert found.in_flight_unknown == words
 
 
@@ -137,7 +141,7 @@ def test_runners_that_cannot_be_heard_make_in_flight_unknown_unless_the_page_say
     assert (found.in_flight, found.in_flight_unknown, found.age) == (3, "", LAG)
 
 
-@pytest.mark.parametrize("listing", [NO_PAGE, page(normal=Row())])
+@pytest.mark.parametrize("listing", [NO_PAGE, page(normal=Row()), page(normal=Row(8, 0, 0)), page(normal=Row(0, 0, 1))])
 def test_a_queue_without_a_leader_is_not_taken_for_an_empty_one(listing: Any) -> None:
     """It answers "0 messages, 0 consumers", while a runner consumes it."""
     found = reading_of("q", heard(listing=listing, reports=[report()]))
@@ -145,10 +149,9 @@ def test_a_queue_without_a_leader_is_not_taken_for_an_empty_one(listing: Any) ->
     assert "queue q has no leader that answers" in found.reason
 
 
-def test_the_page_decides_about_a_queue_that_may_have_no_leader() -> None:
-    listing = page(high=Row(0, 0), normal=Row(8, 0), low=Row(0, 0), dead=Row(0, 0))
-    found = backlog(heard(listing=listing, reports=[report()]))
-    assert (found.ready, found.age) == (8, LAG)
+def test_a_queue_that_the_page_shows_empty_too_has_lost_its_runner_only() -> None:
+    listing = page(high=Row(0, 0), normal=Row(0, 0, 0), low=Row(0, 0), dead=Row(0, 0))
+    assert backlog(heard(listing=listing, reports=[report()])) == Backlog(0)
 
 
 def test_delayed_jobs_of_a_shared_ladder_are_unknown_unless_there_are_none() -> None:
