@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+import aio_pika
 import psutil
 
 from tests.support.postgres import Server
@@ -109,14 +110,7 @@ class RabbitmqQueue:
 
     def send(self, payloads: Sequence[Mapping[str, object]]) -> None:
         """Puts messages on the archive's queue."""
-        for payload in payloads:
-            message = {
-                "properties": {"delivery_mode": 2, "content_type": "application/json"},
-                "routing_key": DEFAULT_QUEUE,
-                "payload": json.dumps(payload),
-                "payload_encoding": "string",
-            }
-            assert self.vhost.api("POST", "exchanges/{}/amq.default/publish", message) == {"routed": True}
+        asyncio.run(self._publish([json.dumps(payload).encode() for payload in payloads]))
 
     def unfinished(self) -> int:
         """Messages that wait to be taken; the server gives back at once what a dead worker held."""
@@ -147,3 +141,8 @@ class RabbitmqQueue:
 
     def _count(self, *queues: str) -> int:
         return sum(count or 0 for count in asyncio.run(depths(self.url, *queues)).values())
+
+    async def _publish(self, bodies: Sequence[bytes]) -> None:
+        async with await aio_pika.connect(self.url) as connection, connection.channel() as channel:
+            for body in bodies:
+                await channel.default_exchange.publish(aio_pika.Message(body, delivery_mode=2), DEFAULT_QUEUE)
