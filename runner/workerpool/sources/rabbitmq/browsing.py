@@ -70,11 +70,11 @@ class Browser:
     async def give_back(self) -> None:
         """What wasn't acknowledged goes back, in the order in which it came."""
         self._closing.cancel()
-        if self._channel.is_closed:
+        held = [max(tags) for tags in self._held if tags]
+        if self._channel.is_closed or not held:
             return
-        for tags in self._held:
-            if tags:
-                await self._channel.basic_nack(max(tags), multiple=True, requeue=True, wait=False)
+        for tag in held:
+            await self._channel.basic_nack(tag, multiple=True, requeue=True, wait=False)
         await self._answered()
 
     async def _answered(self) -> None:
