@@ -44,8 +44,8 @@ WORKERPOOL = Contender(
     "workerpool",
     "benchmarks.rabbitmq.peers.workerpool_peer",
     (
-        Setting("concurrency 10, archive 16 (its default settings)", "default", {}, 50_000, 2000),
-        Setting("concurrency 100", "best", {"concurrency": 100}, 50_000, 2000),
+        Setting("concurrency 10, archive 16 (its default settings)", "default", {}, 50_000, 1500),
+        Setting("concurrency 100", "best", {"concurrency": 100}, 50_000, 1500, killed=False),
     ),
 )
 
@@ -60,7 +60,7 @@ AIORMQ = Contender(
             "best",
             {"prefetch": 1000, "batch": 100},
             50_000,
-            2000,
+            1500,
         ),
     ),
     framework=False,
@@ -72,7 +72,7 @@ AIO_PIKA = Contender(
     "aio-pika",
     "benchmarks.rabbitmq.peers.aio_pika_peer",
     (
-        Setting("prefetch 200", "best", {"prefetch": 200}, 20_000, 2000),
+        Setting("prefetch 200", "best", {"prefetch": 200}, 20_000, 1500),
         Setting("prefetch 1", "unbatched", {"prefetch": 1}, 4000, 800, killed=False),
     ),
     framework=False,
@@ -83,7 +83,7 @@ FASTSTREAM = Contender(
     "rabbitmq",
     "faststream",
     "benchmarks.rabbitmq.peers.faststream_peer",
-    (Setting("prefetch 200, NACK_ON_ERROR", "best", {"prefetch": 200}, 10_000, 2000),),
+    (Setting("prefetch 200, NACK_ON_ERROR", "best", {"prefetch": 200}, 10_000, 1500),),
 )
 
 TASKIQ = Contender(
@@ -91,7 +91,7 @@ TASKIQ = Contender(
     "rabbitmq",
     "taskiq-aio-pika",
     "benchmarks.rabbitmq.peers.taskiq_peer",
-    (Setting("100 tasks + 100 prefetched, when_executed", "best", {"tasks": 100, "ahead": 100}, 10_000, 2000),),
+    (Setting("100 tasks + 100 prefetched, when_executed", "best", {"tasks": 100, "ahead": 100}, 10_000, 1500),),
 )
 
 DRAMATIQ = Contender(
@@ -105,7 +105,7 @@ DRAMATIQ = Contender(
             "best",
             {"threads": 8, "prefetch": 1000},
             20_000,
-            2000,
+            1500,
         ),
     ),
 )

@@ -8,9 +8,10 @@ from pathlib import Path
 from benchmarks import records
 from benchmarks.rabbitmq.contenders import CONTENDERS
 from benchmarks.rabbitmq.profiled import profile
-from benchmarks.rabbitmq.verdicts import verdicts
+from benchmarks.rabbitmq.verdicts import COMPARISONS, verdicts
 from benchmarks.report import chart, tables
 from benchmarks.report.summary import Figure, absent, figures, ours
+from benchmarks.report.verdicts import behind
 
 RESULTS = records.RESULTS / "rabbitmq"
 HERE = Path(__file__).parent
@@ -40,6 +41,7 @@ def section(path: Path) -> str:
         f"### No-op messages\n\n![No-op messages per second on RabbitMQ]({PLOT})\n\n{_speed(found, 'noop')}",
         f"### Archive: every message an object in an S3 server\n\n{_speed(found, 'archive')}",
         f"### After `kill -9` in the middle\n\n{_killed(found)}",
+        f"### Where WorkerPool is behind\n\n{_behind(found)}",
         f"### Where the time of a message goes\n\n{profile(results)}",
         _part("notes"),
     ]
@@ -79,6 +81,12 @@ def _versions(results: records.Results) -> str:
 
 def _asked(found: Sequence[Figure]) -> list[list[str]]:
     return [[verdict.asked, verdict.measured, MET[verdict.met]] for verdict in verdicts(found)]
+
+
+def _behind(found: Sequence[Figure]) -> str:
+    """Where other frameworks are ahead."""
+    sentences = list(behind(found, COMPARISONS)) or ["Nowhere, in the quantities above."]
+    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _speed(found: Sequence[Figure], measure: str) -> str:

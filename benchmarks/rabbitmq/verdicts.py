@@ -6,11 +6,31 @@ from collections.abc import Sequence
 
 from benchmarks.rabbitmq.contenders import AIO_PIKA, CONTENDERS, US
 from benchmarks.report.summary import Figure, ours, pick
-from benchmarks.report.verdicts import Verdict, times
+from benchmarks.report.verdicts import Comparison, Verdict, times
 
 FRAMEWORKS = {contender.name for contender in CONTENDERS if contender.framework} - {US}
 MORE = 1.5
 """Times the speed of aio-pika with an acknowledgement for each message."""
+
+
+def _cost(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} us a message"
+
+
+COMPARISONS = tuple(
+    comparison
+    for measure, words in (("noop", "no-op messages"), ("archive", "archive"))
+    for comparison in (
+        Comparison(measure, "per_second", f"{words}, rate", "{:,.0f}/s".format, more_is_better=True),
+        Comparison(measure, "worker_cpu", f"{words}, worker CPU", _cost),
+        Comparison(measure, "server_cpu", f"{words}, servers' CPU", _cost),
+        Comparison(measure, "p50", f"{words}, p50", "{:.1f} ms".format),
+        Comparison(measure, "p99", f"{words}, p99", "{:.1f} ms".format),
+        Comparison(measure, "rss_mib", f"{words}, memory", "{:.0f} MiB".format),
+        Comparison("kill", "twice", f"{words}, handled twice after `kill -9`", "{:.0f}".format, mode=measure),
+    )
+)
+"""By what frameworks are compared."""
 
 
 def verdicts(found: Sequence[Figure]) -> list[Verdict]:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.contenders import CONTENDERS
-from benchmarks.report.summary import LIMIT, US, Figure, ours, pick
+from benchmarks.report.summary import LIMITS, US, Figure, ours, pick
 
 KIB = 1024
-PYTHON = {contender.name for contender in CONTENDERS if contender.language == "Python"} - {US, LIMIT}
+PYTHON = {contender.name for contender in CONTENDERS if contender.language == "Python"} - {US, *LIMITS}
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Comparison:
+class Comparison:
     """One quantity by which contenders are compared."""
 
     measure: str
@@ -33,18 +33,18 @@ class _Comparison:
     mode: str = ""
 
 
-_COMPARISONS = (
-    _Comparison("throughput", "per_second", "no-op jobs per second", "{:,.0f}/s".format, more_is_better=True),
-    _Comparison("throughput", "worker_cpu", "worker CPU", lambda seconds: f"{seconds * 1e6:.0f} us a job"),
-    _Comparison("throughput", "server_cpu", "server CPU", lambda seconds: f"{seconds * 1e6:.0f} us a job"),
-    _Comparison("throughput", "wal_work", "WAL of the work", "{:.0f} bytes a job".format),
-    _Comparison("throughput", "wal_enqueue", "WAL of the enqueue", "{:.0f} bytes a job".format),
-    _Comparison("throughput", "commits_work", "commits of the work", "{:.4f} a job".format),
-    _Comparison("latency", "p50", "idle pickup p50", "{:.2f} ms".format),
-    _Comparison("latency", "p99", "idle pickup p99", "{:.2f} ms".format),
-    _Comparison("enqueue", "per_second", "enqueues one by one", "{:,.0f}/s".format, more_is_better=True, mode="single"),
-    _Comparison("enqueue", "per_second", "enqueues by 1,000", "{:,.0f}/s".format, more_is_better=True, mode="batch"),
-    _Comparison("sleep", "per_second", "10-ms jobs per second", "{:,.0f}/s".format, more_is_better=True),
+COMPARISONS = (
+    Comparison("throughput", "per_second", "no-op jobs per second", "{:,.0f}/s".format, more_is_better=True),
+    Comparison("throughput", "worker_cpu", "worker CPU", lambda seconds: f"{seconds * 1e6:.0f} us a job"),
+    Comparison("throughput", "server_cpu", "server CPU", lambda seconds: f"{seconds * 1e6:.0f} us a job"),
+    Comparison("throughput", "wal_work", "WAL of the work", "{:.0f} bytes a job".format),
+    Comparison("throughput", "wal_enqueue", "WAL of the enqueue", "{:.0f} bytes a job".format),
+    Comparison("throughput", "commits_work", "commits of the work", "{:.4f} a job".format),
+    Comparison("latency", "p50", "idle pickup p50", "{:.2f} ms".format),
+    Comparison("latency", "p99", "idle pickup p99", "{:.2f} ms".format),
+    Comparison("enqueue", "per_second", "enqueues one by one", "{:,.0f}/s".format, more_is_better=True, mode="single"),
+    Comparison("enqueue", "per_second", "enqueues by 1,000", "{:,.0f}/s".format, more_is_better=True, mode="batch"),
+    Comparison("sleep", "per_second", "10-ms jobs per second", "{:,.0f}/s".format, more_is_better=True),
 )
 
 
@@ -66,11 +66,11 @@ def verdicts(found: Sequence[Figure]) -> list[Verdict]:
     return answers
 
 
-def behind(found: Sequence[Figure]) -> Iterator[str]:
+def behind(found: Sequence[Figure], comparisons: Sequence[Comparison] = COMPARISONS) -> Iterator[str]:
     """A sentence for every quantity in which another contender is ahead of WorkerPool."""
-    if ours(found, "throughput") is None:
+    if ours(found, comparisons[0].measure) is None:
         yield "not measured in this run."
-    for comparison in _COMPARISONS:
+    for comparison in comparisons:
         mine = _median(ours(found, comparison.measure, comparison.mode), comparison.quantity)
         rivals = [
             (value, _label(figure))
@@ -92,7 +92,7 @@ def _speeds(found: Sequence[Figure], part: str) -> dict[str, float]:
 
 def _others(found: Sequence[Figure], measure: str, mode: str = "") -> list[Figure]:
     """The figures of the other job queues."""
-    return [figure for figure in pick(found, measure, mode=mode) if figure.contender not in {US, LIMIT}]
+    return [figure for figure in pick(found, measure, mode=mode) if figure.contender not in {US, *LIMITS}]
 
 
 def _label(figure: Figure) -> str:
