@@ -5,7 +5,7 @@ the server some milliseconds, so it is done often only while somebody asks.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
@@ -66,6 +66,12 @@ class QueueCounter:
             active=sum(it.in_flight for it in readings),
             completed=sum(it.completed for it in readings),
             failed=sum(it.failed for it in readings),
-            delayed=sum(it.delayed for it in readings),
+            delayed=_sum(it.delayed for it in readings),
         )
         self._read_at = self.clock()
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """Unknown as soon as one of them is."""
+    known = [(0 if count is None else count, count is None) for count in counts]
+    return None if any(unknown for _, unknown in known) else sum(count for count, _ in known)

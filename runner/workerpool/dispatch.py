@@ -75,6 +75,10 @@ class Dispatcher:
             if all(counts.get(queue, 0) < n for queue, n in wants.items()) and not self._draining:
                 woken = await self.source.wait(pause * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
                 pause = FIRST_POLL if woken else min(self.poll, pause * 2)
+        try:
+            await self.source.retire()
+        except SourceError as error:
+            log.warning("What was taken ahead is given back only at the end: %s", error)
 
     async def _claim(self, wants: dict[str, int]) -> list[Job]:
         sent = self.clock()

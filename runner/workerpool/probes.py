@@ -52,7 +52,11 @@ class Probes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RunnerStatus:
-    """What the runner is doing now. ``detail`` says why it isn't connected; ``has_capacity``: it could claim a job."""
+    """What the runner is doing now. ``has_capacity``: it could claim a job.
+
+    ``detail`` says which server it is connected to, or why it isn't. ``deaf``: the server has work and is reached, and
+    yet nothing comes.
+    """
 
     is_running: bool
     queues: tuple[str, ...]
@@ -67,6 +71,7 @@ class RunnerStatus:
     boot: str
     detail: str = ""
     oldest_job_seconds: float | None = None
+    deaf: bool = False
 
     @property
     def should_turn(self) -> bool:
@@ -108,12 +113,13 @@ def judge(
     ``more``: checks that make it unhealthy, but neither not live nor not ready.
     """
     loop_ok = lag <= limits.loop_lag
-    deaf = status.should_turn and still > limits.deaf
+    stuck = status.should_turn and still > limits.deaf
+    deaf = stuck or status.deaf
     consuming = status.is_running and status.consuming and not deaf
     checks = {
         "loop": Check(loop_ok, {"lagSeconds": round(lag, 3)}),
         "source": Check(status.connected, {"detail": status.detail}),
-        "consuming": Check(consuming or status.draining, {"idleTurnSeconds": round(still, 3)} if deaf else {}),
+        "consuming": Check(consuming or status.draining, _deafness(status, still, stuck=stuck)),
         **more,
     }
     healthy = all(check.ok for check in checks.values())
@@ -124,6 +130,12 @@ def judge(
         status=("draining" if status.draining else "healthy") if healthy else "unhealthy",
         checks=checks,
     )
+
+
+def _deafness(status: RunnerStatus, still: float, *, stuck: bool) -> Mapping[str, Any]:
+    if status.deaf:
+        return {"detail": "jobs are ready and none is delivered, not even over a new channel"}
+    return {"idleTurnSeconds": round(still, 3)} if stuck else {}
 
 
 class Pulse:

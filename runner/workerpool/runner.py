@@ -118,6 +118,8 @@ class Runner:
         while not self._stop.is_set():
             try:
                 await source.open(queues, self._ledger.held)
+                # A source that is sent its jobs begins to listen when somebody waits.
+                await source.wait(0)
             except SourceUnavailable as error:
                 log.warning("Trying again until the server answers: %s", error)
                 with suppress(TimeoutError):
@@ -159,6 +161,8 @@ class Runner:
             pid=os.getpid(),
             boot=str(self.boot),
             oldest_job_seconds=round(now - min(starts), 3) if starts else None,
+            detail=self._source.detail if self._source is not None else "",
+            deaf=self._source is not None and self._source.deaf,
         )
 
     async def _work(self, dispatcher: Dispatcher, settler: Settler, pulse: Pulse, counter: QueueCounter) -> None:

@@ -6,13 +6,18 @@ import pytest
 
 from tests.conformance.engine import Engine, Stage
 from tests.conformance.engines import MemoryAdapter, postgres
+from tests.conformance.rabbitmq import rabbitmq
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture(params=["memory", "postgres", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     """The engine under test, empty."""
     if request.param == "memory":
         yield MemoryAdapter()
+        return
+    if request.param == "rabbitmq":
+        async with rabbitmq(request.getfixturevalue("vhost").url) as adapter:
+            yield adapter
         return
     async with postgres(request.getfixturevalue("database")) as adapter:
         yield adapter

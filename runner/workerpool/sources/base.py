@@ -127,6 +127,10 @@ class JobSource(Protocol):
         """Records an event of a running job. Raises LeaseLost when the attempt no longer owns it."""
         ...
 
+    async def retire(self) -> None:
+        """No further claim comes: what this process took ahead without a claim goes back now. Raises SourceError."""
+        ...
+
     async def close(self) -> None:
         """Stops renewal and gives back connections; settles nothing."""
         ...
@@ -142,4 +146,17 @@ class JobSource(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the last exchange with the server succeeded (feeds /ready, never /live)."""
+        ...
+
+    @property
+    def detail(self) -> str:
+        """Which server it is, or why it isn't reached, without secrets (shown by /health); may be empty."""
+        ...
+
+    @property
+    def deaf(self) -> bool:
+        """Whether work waits on a server that is reached, and nothing that this process can do makes it come.
+
+        Feeds /live. ``detail`` and ``deaf`` may be asked for from another thread.
+        """
         ...

@@ -35,6 +35,7 @@ LIMITS = Limits(loop_lag=30, deaf=60)
         pytest.param(IDLE, 29, 0, (True, True, "healthy"), id="late"),
         pytest.param(IDLE, 31, 0, (False, True, "unhealthy"), id="stuck"),
         pytest.param(IDLE, 0, 61, (False, False, "unhealthy"), id="deaf"),
+        pytest.param(replace(IDLE, deaf=True), 0, 0, (False, False, "unhealthy"), id="deaf source"),
         pytest.param(replace(IDLE, connected=False), 0, 900, (True, False, "unhealthy"), id="server down"),
         pytest.param(
             replace(IDLE, connected=False, busy=1), 0, 900, (True, True, "unhealthy"), id="server down, a job running"

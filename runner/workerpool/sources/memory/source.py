@@ -105,6 +105,9 @@ class MemorySource:
         """One reading per queue of this source."""
         return {queue: self.engine.backlog(queue) for queue in self._queues}
 
+    async def retire(self) -> None:
+        """Nothing is taken ahead."""
+
     async def close(self) -> None:
         """Ends the renewal; leases that are left run out."""
         if self._boot is not None:
@@ -122,6 +125,16 @@ class MemorySource:
     def connected(self) -> bool:
         """Whether the source is open."""
         return self._boot is not None
+
+    @property
+    def detail(self) -> str:
+        """There is no server."""
+        return ""
+
+    @property
+    def deaf(self) -> bool:
+        """Nothing is delivered, jobs are asked for."""
+        return False
 
     def holding(self) -> Sequence[Job]:
         """For the engine: the jobs to renew."""

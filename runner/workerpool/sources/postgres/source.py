@@ -216,6 +216,9 @@ class PostgresSource:
         if row[0]:
             raise _lost(settlement.job)
 
+    async def retire(self) -> None:
+        """Nothing is taken ahead."""
+
     async def close(self) -> None:
         """Hands back claims whose answer was lost, stops the control thread and closes the connections."""
         if self._orphaned:
@@ -238,6 +241,16 @@ class PostgresSource:
     def connected(self) -> bool:
         """Whether the control thread, which talks to the server all the time, reaches it."""
         return self._connected
+
+    @property
+    def detail(self) -> str:
+        """The doctor tells more than there is to say here."""
+        return ""
+
+    @property
+    def deaf(self) -> bool:
+        """Nothing is delivered, jobs are asked for."""
+        return False
 
     def _completion(self, settlement: Settlement) -> Sequence[object]:
         # From now on the row is locked by the caller's transaction: renewing its lease would wait for that.

@@ -80,8 +80,8 @@ def _by_broker(queue: str, body: bytes, properties: Properties, now: float, fres
 
 def _died(properties: Properties, now: float) -> int:
     deaths = properties.headers.get("x-death")
-    time = deaths[0].get("time") if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else None
-    return milliseconds(now if time is None else time.timestamp())
+    moment = deaths[0].get("time") if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else None
+    return milliseconds(now if moment is None else moment.timestamp())
 
 
 def _original(dead: DeadJob) -> tuple[str, bytes]:

@@ -1,5 +1,6 @@
 """What a runner says of itself to whoever scales it: on change, now and then, when asked, and at its end."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -22,21 +23,26 @@ SMOOTHING: Final = 0.2
 
 @dataclass(slots=True)
 class Totals:
-    """Attempts since the start, and how long they took (``mean``: seconds, moving; None until one ended)."""
+    """Attempts since the start, per queue, and how long they took (``mean``: seconds, moving; None until one ended)."""
 
-    completed: int = 0
-    failed: int = 0
+    completed: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
     mean: float | None = None
+
+    @property
+    def ended(self) -> int:
+        """Attempts since the start."""
+        return self.completed.total() + self.failed.total()
 
     def count(self, settlements: Sequence[Settlement]) -> None:
         """These were carried out."""
         timed, busy = 0, 0.0
-        for _, outcome, duration, _ in settlements:
+        for job, outcome, duration, _ in settlements:
             kind = type(outcome)
             if kind is Succeeded or kind is Completed:
-                self.completed += 1
+                self.completed[job.queue] += 1
             elif kind is Retry or kind is DeadLetter or kind is Expired:
-                self.failed += 1
+                self.failed[job.queue] += 1
             if kind in TIMED:
                 timed += 1
                 busy += duration

@@ -13,6 +13,7 @@ from workerpool.errors import LeaseLost, SourceError, SourceUnavailable
 from workerpool.outcome import Completed, Stale
 from workerpool.sources.base import Job, Settlement, Subscription
 from workerpool.sources.rabbitmq.control import Ear
+from workerpool.sources.rabbitmq.counting import count_queues
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.feeding import Feeding
@@ -23,12 +24,15 @@ from workerpool.sources.rabbitmq.outcomes import Plan, plan
 from workerpool.sources.rabbitmq.parts import Clocks, Parts, parts_of
 from workerpool.sources.rabbitmq.reporting import Reporter, Totals
 from workerpool.sources.rabbitmq.upkeep import Upkeep
+from workerpool_contract.backlog import Backlog
 from workerpool_contract.runnerreport import Control, RunnerReport
 
 log = logging.getLogger("workerpool.rabbitmq")
 
 LISTEN_SECONDS: Final = 10.0
 """How long a start waits for the control queue; without it the runner works, but hears of no cancellation."""
+RETIRE_SECONDS: Final = 5.0
+"""How long giving back may take: a drain has its own limit, and the broker takes back everything at its end anyway."""
 LEFT_ALONE: Final = frozenset({Stale, Completed})
 """Outcomes that ask for nothing: the lease is lost, or the handler saw to it itself."""
 
@@ -176,6 +180,31 @@ class RabbitmqSource:
         now = round(self.wall() * 1000)
         await self._must_parts().history.append([event_record(delivery.envelope, now, state, percent, data)])
 
+    async def backlog(self) -> dict[str, Backlog]:
+        """One reading per queue: what the broker counts, and what this process holds and did. Raises SourceError."""
+        parts = self._must_parts()
+        counts = await count_queues(parts.link, list(parts.buffers))
+        return {
+            queue: Backlog(
+                ready=count.ready,
+                in_flight=parts.holding.unsettled[queue],
+                delayed=count.delayed,
+                dead=count.dead,
+                completed=self.totals.completed[queue],
+                failed=self.totals.failed[queue],
+            )
+            for queue, count in counts.items()
+        }
+
+    async def retire(self) -> None:
+        """Stops the consumers and gives back what nobody claimed, so that other runners have it during the drain."""
+        if self.connected:
+            try:
+                async with asyncio.timeout(RETIRE_SECONDS):
+                    await self._retire(self._must_parts(), self._must_feeding())
+            except TimeoutError:
+                raise SourceUnavailable(f"{self.detail} did not answer in {RETIRE_SECONDS:g} s") from None
+
     async def close(self) -> None:
         """Gives back what was never claimed, and the connections; what was claimed is delivered to others."""
         parts, feeding = self._parts, self._feeding
@@ -185,8 +214,9 @@ class RabbitmqSource:
         if parts is None or feeding is None:
             return
         try:
-            if parts.link.connected:
-                await self._leave(parts, feeding)
+            await self.retire()
+            if self._reporter is not None and parts.link.connected:
+                await self._reporter.tell(gone=True)
         except SourceError as error:
             log.warning("Left without a word, the broker hands on what was taken: %s", error)
         finally:
@@ -210,7 +240,8 @@ class RabbitmqSource:
     @property
     def connected(self) -> bool:
         """Whether both connections to the broker are there."""
-        return self._parts is not None and self._parts.link.connected
+        parts = self._parts
+        return parts is not None and parts.link.connected
 
     @property
     def deaf(self) -> bool:
@@ -220,9 +251,10 @@ class RabbitmqSource:
     @property
     def detail(self) -> str:
         """The broker and its version, or why it isn't connected."""
-        if self._parts is None:
+        parts = self._parts
+        if parts is None:
             return f"{self.endpoint.shown}: not connected yet"
-        link = self._parts.link
+        link = parts.link
         if link.connected:
             return f"{self.endpoint.shown} (version {link.version_text})"
         return f"{self.endpoint.shown}: {link.last_error or 'connecting'}"
@@ -238,13 +270,12 @@ class RabbitmqSource:
             log.warning("Some messages wait for the broker: %s", error)
             return 0
 
-    async def _leave(self, parts: Parts, feeding: Feeding) -> None:
+    async def _retire(self, parts: Parts, feeding: Feeding) -> None:
         await feeding.stop()
         unclaimed = [it for buffer in parts.buffers.values() for it in buffer.clear()]
         unclaimed += parts.intake.unresolved
+        parts.intake.clear()
         await parts.returning.give_back(unclaimed)
-        if self._reporter is not None:
-            await self._reporter.tell(gone=True)
 
     def _ready(self) -> None:
         if self._feeding is not None:
@@ -281,12 +312,12 @@ class RabbitmqSource:
         return RunnerReport(
             boot=str(self.identity.boot),
             name=self.identity.name,
-            queues=tuple(self._must_parts().buffers),
+            queues=tuple(self._must_parts().buffers) if self._must_feeding().consuming else (),
             slots=self.slots,
             busy=len(holding.jobs),
             held={queue: count for queue, count in holding.unsettled.items() if count},
-            completed=self.totals.completed,
-            failed=self.totals.failed,
+            completed=self.totals.completed.total(),
+            failed=self.totals.failed.total(),
             service_seconds=self.totals.mean,
         )
 

@@ -77,7 +77,7 @@ class Upkeep:
                 log.exception("upkeep failed")
 
     def _measure(self) -> None:
-        now, ended = self.clock(), self.totals.completed + self.totals.failed
+        now, ended = self.clock(), self.totals.ended
         elapsed = now - self._at
         if elapsed > 0:
             self._rate += ((ended - self._ended) / elapsed - self._rate) * 0.5
