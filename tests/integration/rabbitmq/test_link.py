@@ -121,6 +121,32 @@ async def test_cancelling_whoever_uses_a_scratch_channel_is_not_lost(vhost: Vhos
         assert watched.link.connected
 
 
+async def test_a_cancellation_at_the_moment_of_a_loss_is_not_lost(vhost: Vhost) -> None:
+    """The client library answers a cancelled call with the loss of the connection, if that comes first."""
+
+    async def ask_for_ever(link: Link) -> None:
+        while True:
+            try:
+                async with link.scratch() as channel:
+                    while True:
+                        await channel.queue_declare("jobs", durable=True)
+            except SourceUnavailable:
+                await asyncio.sleep(0)
+
+    for turns in range(0, 32, 2):
+        async with linked(vhost.url) as watched:
+            task = asyncio.create_task(ask_for_ever(watched.link))
+            channel = watched.link.consume_channel()
+            cut = asyncio.create_task(channel.connection.close(ConnectionResetError("cut by a test")))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            task.cancel()
+            done, _ = await asyncio.wait([task], timeout=30)
+            assert done, f"the cancellation was lost after {turns} turns of the loop"
+            assert task.cancelled()
+            await cut
+
+
 async def test_ready_waits_for_the_return_and_not_longer(vhost: Vhost) -> None:
     async with linked(vhost.url) as watched:
         watched.link.reset("test")

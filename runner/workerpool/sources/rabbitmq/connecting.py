@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import ssl
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -15,7 +16,7 @@ from yarl import URL
 
 from workerpool.sources.rabbitmq.deliveries import Deliver, DeliveryReader
 from workerpool.sources.rabbitmq.endpoint import Endpoint
-from workerpool.sources.rabbitmq.faults import CLOSED_BY_US, connecting
+from workerpool.sources.rabbitmq.faults import CLOSED_BY_US, cancellable, connecting
 
 HEARTBEAT: Final = 15
 """Seconds. The broker gives a silent peer up after two of them, aiormq after three."""
@@ -90,11 +91,10 @@ class Wire:
     async def close(self, why: str = CLOSED_BY_US) -> None:
         """Says goodbye, but not for long; then cuts the stream."""
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT):
-                # Without an exception of our own, aiormq would reject calls under way with CancelledError.
-                await self.connection.close(ConnectionClosed(0, why))
-        except TimeoutError:
-            pass
+            with suppress(TimeoutError, ConnectionError), cancellable():
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    # Without an exception of our own, aiormq would reject calls under way with CancelledError.
+                    await self.connection.close(ConnectionClosed(0, why))
         finally:
             self._transport.abort()
 

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from aiormq.exceptions import (
     AMQPChannelError,
@@ -23,25 +23,49 @@ from workerpool.redaction import redact
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 
 CLOSED_BY_US: Final = "closed by this side"
+ENDED: Final = "the connection ended"
 
 UNAVAILABLE: Final = (AMQPConnectionError, ChannelInvalidStateError, OSError, TimeoutError)
 """Failures that another try may cure."""
 
 
 @contextmanager
-def translated(endpoint: Endpoint) -> Iterator[None]:
-    """Raises what aiormq raises as SourceUnavailable or SourceError (what the broker refused, in its own words).
+def cancellable() -> Iterator[None]:
+    """Keeps the cancellation of this task, and tells it from aiormq's own.
 
-    A connection that ends rejects the calls under way with CancelledError, even in a task that nobody cancelled:
-    that becomes SourceUnavailable, while the cancellation of the task itself passes through.
+    A connection or channel that ends rejects the calls under way with CancelledError, also in a task that nobody
+    cancelled: that becomes ConnectionError. And a task that is cancelled at that moment gets another error, or none:
+    that becomes CancelledError.
     """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
     try:
         yield
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
+        if _cancelled(task, before):
             raise
-        raise SourceUnavailable(f"{endpoint.shown}: the connection ended") from None
+        raise ConnectionError(ENDED) from None
+    except Exception:
+        if _cancelled(task, before):
+            raise asyncio.CancelledError from None
+        raise
+    if _cancelled(task, before):
+        raise asyncio.CancelledError
+
+
+def _cancelled(task: "asyncio.Task[Any] | None", before: int) -> bool:
+    return task is not None and task.cancelling() > before
+
+
+@contextmanager
+def translated(endpoint: Endpoint) -> Iterator[None]:
+    """Raises what aiormq raises as SourceUnavailable or SourceError (what the broker refused, in its own words).
+
+    Cancellations are kept as by ``cancellable``.
+    """
+    try:
+        with cancellable():
+            yield
     except UNAVAILABLE as error:
         raise SourceUnavailable(f"{endpoint.shown} can't be reached: {reason(error)}") from None
     except AMQPChannelError as error:
@@ -50,6 +74,11 @@ def translated(endpoint: Endpoint) -> Iterator[None]:
         raise SourceError(f"{endpoint.shown}: {reason(error)}") from None
     except AMQPError as error:
         raise SourceUnavailable(f"{endpoint.shown}: {reason(error)}") from None
+    except Exception as error:
+        # A bare one is what aiormq rejects calls with when it knows no reason.
+        if type(error) is not Exception:
+            raise
+        raise SourceUnavailable(f"{endpoint.shown} can't be reached: {ENDED}") from None
 
 
 @contextmanager
@@ -88,7 +117,7 @@ def reason(error: BaseException | None) -> str:
     elif isinstance(error, TimeoutError):
         text = str(error) or "no answer in time"
     elif isinstance(error, asyncio.CancelledError) or error is None:
-        text = "the connection ended"
+        text = ENDED
     else:
         text = str(error) or type(error).__name__
     return redact(text)

@@ -13,7 +13,7 @@ from aiormq.exceptions import ChannelClosed
 from workerpool.errors import SourceUnavailable, WorkerPoolError
 from workerpool.sources.rabbitmq.connecting import CONNECT_TIMEOUT, Wire, connect
 from workerpool.sources.rabbitmq.endpoint import Endpoint
-from workerpool.sources.rabbitmq.faults import reason, translated
+from workerpool.sources.rabbitmq.faults import cancellable, reason, translated
 
 LOGGER = logging.getLogger(__name__)
 
@@ -139,9 +139,10 @@ class Line:
         if dropped is None or dropped.is_closed:
             return
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await dropped.close(ChannelClosed(0, "dropped"))
-        except TimeoutError:
+            with cancellable():
+                async with asyncio.timeout(CONNECT_TIMEOUT):
+                    await dropped.close(ChannelClosed(0, "dropped"))
+        except (TimeoutError, ConnectionError):
             await self._hang_up()
 
     async def _hang_up(self) -> None:

@@ -16,7 +16,7 @@ again. Traps of aiormq that its users must know:
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import AMQPChannelError, ChannelClosed
@@ -25,7 +25,7 @@ from workerpool.errors import SourceUnavailable
 from workerpool.sources.rabbitmq.connecting import CLOSE_TIMEOUT, version
 from workerpool.sources.rabbitmq.deliveries import Deliver
 from workerpool.sources.rabbitmq.endpoint import Endpoint
-from workerpool.sources.rabbitmq.faults import translated
+from workerpool.sources.rabbitmq.faults import cancellable, translated
 from workerpool.sources.rabbitmq.line import Line
 
 LOGGER = logging.getLogger(__name__)
@@ -184,8 +184,6 @@ async def _close(channel: AbstractChannel) -> None:
     """Closes a channel, but not for long; a cancellation on the way is kept."""
     if channel.is_closed:
         return
-    try:
+    with suppress(TimeoutError, ConnectionError), cancellable():
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await channel.close(ChannelClosed(0, "done"))
-    except TimeoutError:
-        LOGGER.debug("a channel did not close in time")
