@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiormq.abc import AbstractChannel, DeliveredMessage
-from aiormq.exceptions import AMQPChannelError
+from aiormq.exceptions import AMQPChannelError, ChannelAccessRefused
 
 from workerpool_contract.rabbitmq import CONTROL, REPORTS
 from workerpool_contract.runnerreport import Control, ReportError, RunnerReport, read_report
@@ -33,10 +33,8 @@ class Hearing:
         if self._channel is not None and not self._channel.is_closed and self._consuming:
             return
         self.stop()
-        self._channel = channel = await wire.channel()
         try:
-            for exchange in (REPORTS, CONTROL):
-                await channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
+            self._channel = channel = await _prepared(wire)
             declared = await channel.queue_declare(
                 "", exclusive=True, auto_delete=True, arguments={"x-max-length": MOST}
             )
@@ -62,3 +60,14 @@ class Hearing:
         # Whoever may publish to the exchange may write anything there.
         with contextlib.suppress(ReportError):
             self._take(read_report(message.body))
+
+
+async def _prepared(wire: Wire) -> AbstractChannel:
+    """A channel; what is heard and asked by exists, or this user may not declare it: then its use tells."""
+    channel = await wire.channel()
+    try:
+        for exchange in (REPORTS, CONTROL):
+            await channel.exchange_declare(exchange, exchange_type="fanout", durable=True)
+    except ChannelAccessRefused:
+        return await wire.channel()
+    return channel
