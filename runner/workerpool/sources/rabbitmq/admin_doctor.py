@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
-from uuid import uuid4
 
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.sources import checks
@@ -64,9 +63,9 @@ async def _attempt(name: str, link: Link, measure: Callable[[Link], Awaitable[Ch
 
 async def _messages(link: Link) -> Check:
     """A message to a queue of our own, which is gone afterwards."""
-    name = f"workerpool.doctor.{uuid4().hex[:8]}"
     async with link.scratch() as channel:
-        await channel.queue_declare(name, exclusive=True, auto_delete=True, durable=False)
+        declared = await channel.queue_declare("", exclusive=True, auto_delete=True)
+        name = declared.queue or ""
         sent = monotonic()
         await Sender(link).send([Outgoing("", name, b"{}", {})])
         seconds = monotonic() - sent
