@@ -7,6 +7,7 @@ import pytest
 from tests.support.linked import linked
 from tests.support.rabbitmq import Vhost
 from tests.support.waiting import eventually
+from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamfollowing import Follower
@@ -99,6 +100,21 @@ async def test_a_deleted_log_is_made_again_and_followed(vhost: Vhost) -> None:
 
         await eventually(followed, "the record of the new stream")
         await follower.stop()
+
+
+async def test_a_user_who_may_not_declare_uses_the_log_that_is_there(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        await log.append([{"id": 1}])
+        vhost.api("PUT", f"permissions/{{}}/{vhost.user}", {"configure": "^$", "write": ".*", "read": ".*"})
+        seen: list[JsonRecord] = []
+        follower = Follower(log, seen.extend)
+        await follower.start()
+        await follower.sync()
+        await follower.stop()
+        assert seen == await log.read() == [{"id": 1}]
+        with pytest.raises(SourceError, match=r"stream workerpool\.marks is missing and this user may not declare it"):
+            await _log(watched.link, MARKS).ensure()
 
 
 def _log(link: Link, name: str) -> StreamLog:

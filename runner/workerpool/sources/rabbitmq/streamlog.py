@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelNotFoundEntity
 
 from workerpool.errors import SourceUnavailable
+from workerpool.sources.rabbitmq.declare import declare
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Outgoing, Unroutable
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamreading import Record, reading
+from workerpool.sources.rabbitmq.topology import Queue
 from workerpool_contract.rabbitmq import STREAMS
 
 MARKER: Final = "workerpool-marker"
@@ -38,15 +40,11 @@ class StreamLog:
         self._sender = sender
 
     async def ensure(self) -> None:
-        """Declares the stream where it is missing and this user may; one with other limits is used as it is."""
-        try:
-            async with self.link.scratch() as channel:
-                await channel.queue_declare(self.name, durable=True, arguments=STREAMS[self.name])
-        except ChannelPreconditionFailed:
-            return
-        except ChannelAccessRefused:
-            async with self.link.scratch() as channel:
-                await channel.queue_declare(self.name, passive=True)
+        """Declares the stream where it is missing; one with other limits is used as it is.
+
+        Raises SourceUnavailable, and SourceError where it is missing and this user may not declare it.
+        """
+        await declare(self.link, [Queue(self.name, STREAMS[self.name])])
 
     async def append(self, records: Sequence[JsonRecord]) -> None:
         """Durable when it returns; the records become one message. Raises SourceUnavailable, SourceError."""
