@@ -10,7 +10,7 @@ from tests.support.runner_process import ROOT
 from tests.support.s3 import REGION, S3Server
 from tests.support.tables import Tables
 
-WITHIN = 60.0
+WITHIN = 90.0
 
 
 def test_the_old_variables_work(database: str, s3_server: S3Server, bucket: str, start: Start) -> None:
