@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from timeit import repeat
 
 import pytest
 from hypothesis import given
@@ -136,18 +135,6 @@ def test_every_outcome_has_a_status() -> None:
     assert [STATUS_OF[type(outcome)] for outcome in outcomes] == [
         "completed", "retried", "dead", "expired", "interrupted", "stale",
     ]  # fmt: skip
-
-
-def test_observing_costs_well_under_a_microsecond() -> None:
-    metrics = Metrics()
-    metrics.add_worker("w", "q")
-    best = min(repeat(lambda: metrics.observe("w", Status.COMPLETED, 0.003), number=20_000, repeat=7)) / 20_000
-    batch = [0.003] * 500
-    best_of_batch = (
-        min(repeat(lambda: metrics.observe_many("w", Status.COMPLETED, batch), number=40, repeat=7)) / 20_000
-    )
-    assert best < 1.5e-6
-    assert best_of_batch < best
 
 
 def test_queue_counts_come_from_the_source_where_it_knows_them() -> None:
