@@ -10,11 +10,15 @@ from workerpool.children import Command
 from workerpool.engines import EngineOptions, SourceOptions
 from workerpool.sources.postgres.admin_doctor import Patient
 from workerpool.sources.postgres.connection import Endpoint
+from workerpool.sources.rabbitmq.admin import RabbitmqAdmin
+from workerpool.sources.rabbitmq.endpoint import Endpoint as Broker
+from workerpool.sources.rabbitmq.publisher import RabbitmqPublisher
 from workerpool_contract.environment import RunnerSettings
 from workerpool_operator.local.processes import Access, Surroundings
 from workerpool_operator.local.replica import Plan
 
 URL = "postgresql://app:hunter2@db/queue"
+BROKER_URL = "amqp://app:hunter2@broker/queue"
 ENVIRON = {"WORKERPOOL_URL": URL}
 SETTINGS = RunnerSettings(url=URL)
 HOLDERS = (
@@ -35,6 +39,10 @@ HOLDERS = (
     ),
     Patient(URL),
     Endpoint(URL),
+    Broker(BROKER_URL),
+    RabbitmqPublisher(Broker(BROKER_URL)),
+    RabbitmqAdmin(Broker(BROKER_URL)),
+    EngineOptions(management_url=BROKER_URL),
     Surroundings(Path(), ENVIRON, SETTINGS, {"p": Access(URL, variables={"WORKERPOOL_S3_SECRET_KEY": "hunter2"})}),
     Plan("p-1", ("run",), SETTINGS, ENVIRON, Path()),
 )

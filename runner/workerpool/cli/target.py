@@ -45,6 +45,8 @@ def queue_url(option: str | None, *, create: bool = False) -> Iterator[str]:
     url = option or found.effective_url
     if url is not None:
         register_url(url)
+        if found.rabbitmq_management_url is not None:
+            register_url(found.rabbitmq_management_url)
         require_engine(url)
         yield url
         return
