@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +20,8 @@ log = logging.getLogger("workerpool.rabbitmq")
 
 TURN: Final = 0.5
 """Seconds between two rounds."""
+SOON: Final = 0.1
+"""Seconds until the next round when slots are starved: a deep queue of short jobs needs a larger prefetch at once."""
 LONGEST_HELD: Final = 300.0
 """Seconds that a job may wait here for a slot: the broker ends a channel that holds one for 30 minutes."""
 
@@ -39,6 +42,7 @@ class Upkeep:
     watchdog: Watchdog = field(default_factory=Watchdog)
     hungry: bool = False
     starved: bool = False
+    _soon: asyncio.Event = field(default_factory=asyncio.Event)
     _ended: int = 0
     _at: float = 0.0
     _rate: float = 0.0
@@ -48,18 +52,20 @@ class Upkeep:
         self.hungry = found < sum(wants.values())
         if self.hungry and self.feeding.consuming:
             used, limit = self.parts.holding.unsettled, self.feeding.prefetch
-            self.starved |= any(used[queue] * 4 >= limit * 3 for queue in wants)
+            if limit < prefetch.MOST and any(used[queue] * 4 >= limit * 3 for queue in wants):
+                self.starved = True
+                self._soon.set()
 
     async def run(self) -> None:
         """Until cancelled."""
-        never = asyncio.Event()
         self._at = self.clock()
         while True:
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(TURN):
-                    await never.wait()
-            except TimeoutError:
-                await self._round()
+                    await self._soon.wait()
+                await asyncio.sleep(SOON)
+            self._soon.clear()
+            await self._round()
 
     async def _round(self) -> None:
         link = self.parts.link
