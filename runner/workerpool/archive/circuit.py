@@ -128,6 +128,8 @@ class Circuit:
             self._delay = min(LONGEST_DELAY, self._delay * 2)
         self.is_up, self.fault = False, fault
         self._next_try = now + self._delay * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
-        if is_scout and (fault.words != self._logged or now - self._logged_at > REMIND):
-            self._logged, self._logged_at = fault.words, now
+        # Each try is another object's, and so are its words.
+        sort = f"{fault.kind} {fault.code}"
+        if is_scout and (sort != self._logged or now - self._logged_at > REMIND):
+            self._logged, self._logged_at = sort, now
             log.warning("The S3 server takes no objects, so jobs wait and lose no attempt: %s", fault.words)

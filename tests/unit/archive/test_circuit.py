@@ -173,6 +173,8 @@ def test_an_outage_is_logged_when_it_lasts_and_when_it_ends(caplog: pytest.LogCa
         await circuit.run(storage.put)
         storage.fault = AWAY
         job = asyncio.create_task(circuit.run(storage.put))
+        await until(30.0)
+        storage.fault = Fault(Kind.AWAY, "the same of another object")
         await until(50.0)
         assert [record.levelname for record in caplog.records] == ["WARNING"], "not once per try"
         storage.fault = None
