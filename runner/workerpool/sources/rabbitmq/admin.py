@@ -33,6 +33,7 @@ from workerpool.sources.rabbitmq.keys import Keys
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.marks import Marks
 from workerpool.sources.rabbitmq.registry import Registry
+from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamlog import StreamLog
 from workerpool_contract.rabbitmq import HISTORY, MARKS
@@ -66,7 +67,9 @@ class RabbitmqAdmin:
             await link.close()
             raise
         history, marks = StreamLog(link, sender, HISTORY), Marks(StreamLog(link, sender, MARKS))
-        self._desk = Desk(link, sender, registry, history, marks, Keys(link), self.wall)
+        self._desk = Desk(
+            link, sender, Routing(link, sender, registry.note), registry, history, marks, Keys(link), self.wall
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -16,7 +16,7 @@ from workerpool.sources.rabbitmq.marks import Marks
 from workerpool.sources.rabbitmq.messages import Arrival
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.registry import Registry
-from workerpool.sources.rabbitmq.routing import send_routed
+from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamlog import StreamLog
 from workerpool_contract.rabbitmq import HIGH_SUFFIX, LOW_SUFFIX, dead, queue_problem
@@ -33,6 +33,7 @@ class Desk:
 
     link: Link
     sender: Sender
+    routing: Routing
     registry: Registry
     history: StreamLog
     marks: Marks
@@ -42,7 +43,7 @@ class Desk:
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Publishes to queues and waits for the confirms; a queue that is missing is declared."""
         if messages:
-            await send_routed(self.link, self.sender, messages, self.registry.note)
+            await self.routing.send(messages)
 
     async def queues(self, queue: str | None) -> list[str]:
         """The queue, which must exist, or all that are known. Raises ConfigError for an unknown one."""

@@ -15,6 +15,7 @@ from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.marks import Marks
 from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.returning import Returning
+from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.settling import Settling
 from workerpool.sources.rabbitmq.streamlog import StreamLog
@@ -70,7 +71,7 @@ def parts_of(
     holding = Holding(link)
     history, marks = StreamLog(link, sender, HISTORY), Marks(StreamLog(link, sender, MARKS))
     registry = Registry(link, sender)
-    settling = Settling(link, sender, history, Keys(link), holding, registry.note)
+    settling = Settling(Routing(link, sender, registry.note), history, Keys(link), holding)
     buffers = {it.queue: Buffer(it.queue) for it in subscriptions}
     fresh, limit = Ids(clocks.wall).next, rehome_at(endpoint.delivery_limit)
     intake = Intake(

@@ -16,9 +16,9 @@ from workerpool.sources.rabbitmq.ladder import wait_exchange
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.registry import Registry
+from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
-from workerpool.sources.rabbitmq.topics import Topics, ToTopic
-from workerpool_contract.rabbitmq import lane
+from workerpool_contract.rabbitmq import lane, topic_exchange
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Placing:
         self._registry = Registry(link, sender)
         self._reading = asyncio.Lock()
         self._is_read = False
-        self._topics = Topics(link, sender, self._registry.note)
+        self._routing = Routing(link, sender, self._registry.note)
 
     async def place(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         """Durable when it returns; one answer per job."""
@@ -81,7 +81,8 @@ class Placing:
     async def _copied_by_broker(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         now = self._wall()
         envelopes = [new_envelope(topic, self._ids.next(), job, now) for job in jobs]
-        await self._topics.send(topic, [ToTopic(topic, it.priority, *encode(it)) for it in envelopes])
+        messages = [Outgoing(topic_exchange(it.priority), topic, *encode(it)) for it in envelopes]
+        await self._routing.send_to_topic(topic, messages)
         return [Enqueued(it.id, duplicate=False) for it in envelopes]
 
     async def _addressed(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -116,7 +117,8 @@ class Placing:
 
     async def _deliver(self, copies: Sequence[_Copy]) -> None:
         for queue in dict.fromkeys(it.envelope.queue for it in copies):
-            await self._topics.deliver(queue, [it.outgoing for it in copies if it.envelope.queue == queue])
+            await self._routing.ready(queue)
+            await self._routing.send([it.outgoing for it in copies if it.envelope.queue == queue])
 
     async def _mark(self, copies: Sequence[_Copy]) -> None:
         """Says that the jobs of these keys are on the broker: only now, or a key could outlive a job that was lost."""

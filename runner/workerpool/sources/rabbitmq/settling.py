@@ -1,32 +1,25 @@
 """Carries outcomes out, in the order that loses nothing: publish, confirm, record, free the key, acknowledge."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.keys import Keys
-from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outcomes import Plan
 from workerpool.sources.rabbitmq.outgoing import Outgoing
-from workerpool.sources.rabbitmq.routing import send_routed
-from workerpool.sources.rabbitmq.sending import Sender
+from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.streamlog import StreamLog
 
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """Settles deliveries over a link. How far a broken off settlement got is noted in its deliveries.
+    """Settles deliveries. How far a broken off settlement got is noted in them."""
 
-    ``note`` is told the queues that had to be declared.
-    """
-
-    link: Link
-    sender: Sender
+    routing: Routing
     history: StreamLog
     keys: Keys
     holding: Holding
-    note: Callable[[str], Awaitable[None]]
 
     async def carry_out(self, plans: Sequence[Plan]) -> None:
         """All of it, or SourceError; repeating it then publishes and records nothing twice that was confirmed."""
@@ -43,13 +36,12 @@ class Settling:
 
     async def replace(self, deliveries: Sequence[Delivery], copies: Sequence[Outgoing]) -> None:
         """Publishes the copies, and then takes the deliveries off their queue. Raises SourceError."""
-        await send_routed(self.link, self.sender, copies, self.note)
+        await self.routing.send(copies)
         await self.holding.ack(deliveries)
 
     async def _publish(self, plans: Sequence[Plan]) -> None:
         if plans:
-            outgoing = [message for plan in plans for message in plan.outgoing]
-            await send_routed(self.link, self.sender, outgoing, self.note)
+            await self.routing.send([message for plan in plans for message in plan.outgoing])
             for plan in plans:
                 plan.delivery.routed = True
 
