@@ -5,6 +5,7 @@ Everything else is shared by the queues of a vhost and named ``workerpool.…``.
 """
 
 import hashlib
+import re
 from typing import Any, Final, NamedTuple
 
 Arguments = dict[str, Any]
@@ -14,8 +15,13 @@ HIGH_SUFFIX: Final = ".high"
 LOW_SUFFIX: Final = ".low"
 DEAD_SUFFIX: Final = ".dead"
 RESERVED_PREFIXES: Final = ("amq.", "workerpool.")
-MAX_QUEUE_BYTES: Final = 250
-"""AMQP names hold 255 bytes of UTF-8; the longest suffix takes five of them."""
+MAX_QUEUE_NAME: Final = 250
+"""AMQP names hold 255 bytes; the longest suffix takes five of them."""
+QUEUE_PATTERN: Final = r"^[-a-zA-Z0-9_.:@#,/+ ]+$"
+"""What the client library lets through in the name of a queue."""
+QUEUE_CHARACTERS: Final = "ASCII letters, digits, spaces and -_.:@#,/+"
+WILDCARD_PATTERN: Final = r"(^|[.])#([.@]|$)"
+"""Where a queue's topic has a word that means any words in a binding: the queue would get every topic's jobs."""
 
 TOPICS: Final = "workerpool.topics"
 """Topic exchange of plain and foreign publishes; the exchanges of the other two lanes add the lane's suffix."""
@@ -46,9 +52,7 @@ HEADER_ENQUEUED: Final = "workerpool-enqueued"
 HEADER_DUE: Final = "workerpool-due"
 HEADER_EXPIRES: Final = "workerpool-expires"
 HEADER_KEY: Final = "workerpool-key"
-HEADER_QUEUE: Final = "workerpool-queue"
 HEADER_JOB_HEADERS: Final = "workerpool-headers"
-HEADER_FIRST_SEEN: Final = "workerpool-first-seen"
 HEADER_DELIVERIES: Final = "x-delivery-count"
 HEADER_PREFIX: Final = "workerpool-"
 
@@ -89,11 +93,14 @@ WAITS: Final = tuple(
 
 def queue_problem(queue: str) -> str | None:
     """Why ``queue`` can't be the name of a work queue, in words that complete "queue: 'x' …"; None when it can."""
-    size = len(queue.encode())
-    if not 1 <= size <= MAX_QUEUE_BYTES:
-        return f"has {size} bytes; RabbitMQ takes names of 1 to {MAX_QUEUE_BYTES} bytes (lanes add a suffix)"
+    if not 1 <= len(queue) <= MAX_QUEUE_NAME:
+        return f"has {len(queue)} characters; RabbitMQ takes names of 1 to {MAX_QUEUE_NAME} (lanes add a suffix)"
+    if not re.fullmatch(QUEUE_PATTERN, queue):
+        return f"has a character that can't be in it; on RabbitMQ use {QUEUE_CHARACTERS} only"
     if queue.startswith(RESERVED_PREFIXES):
         return "begins with a reserved prefix (amq. or workerpool.); choose another name"
+    if re.search(WILDCARD_PATTERN, queue):
+        return "has # for a word, which stands for any words in a topic; choose another name"
     return None
 
 
@@ -125,7 +132,7 @@ def dead(queue: str) -> str:
 
 
 def key_queue(queue: str, key: str) -> str:
-    """The queue whose one message stands for "an unfinished job of ``queue`` with this unique key exists"."""
+    """The queue that is there for as long as a job of ``queue`` with this unique key is unfinished."""
     digest = hashlib.sha256(f"{queue}\0{key}".encode()).hexdigest()
     return f"{KEY_PREFIX}{digest[:32]}"
 
@@ -166,11 +173,6 @@ def stream_arguments(max_bytes: int, max_age: str | None = None) -> Arguments:
     """Of a stream that keeps at most ``max_bytes`` and, when given, ``max_age`` (``7D``) of records."""
     base: Arguments = {"x-queue-type": "stream", "x-max-length-bytes": max_bytes}
     return base | ({"x-max-age": max_age} if max_age else {})
-
-
-def key_arguments() -> Arguments:
-    """Of the queue of a unique key: it takes one message and refuses the next."""
-    return {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
 
 
 STREAMS: Final[dict[str, Arguments]] = {

@@ -5,8 +5,15 @@ from typing import Annotated
 from pydantic import Field, Strict, StringConstraints, model_validator
 
 from workerpool_contract.amqp import DEFAULT_VHOST
-from workerpool_contract.model import Model, Port, QueueName, misfit
-from workerpool_contract.rabbitmq import DELIVERY_LIMIT, MAX_QUEUE_BYTES, RESERVED_PREFIXES
+from workerpool_contract.model import Model, Port, misfit
+from workerpool_contract.rabbitmq import (
+    DELIVERY_LIMIT,
+    MAX_QUEUE_NAME,
+    QUEUE_CHARACTERS,
+    QUEUE_PATTERN,
+    RESERVED_PREFIXES,
+    queue_problem,
+)
 from workerpool_contract.secretrefs import (
     CaSecretRef,
     CredentialsSecretRef,
@@ -21,11 +28,12 @@ from workerpool_contract.secretrefs import (
 HOST_OR_URL = "urlSecretRef and host exclude each other; remove one"
 PART_NEEDS_HOST = "{} belongs to host; set host, or write it into the URL"
 QUEUE_NAME = (
-    f"queue is longer than {MAX_QUEUE_BYTES} bytes of UTF-8 or begins with a reserved prefix "
-    f"({' or '.join(RESERVED_PREFIXES)}); choose another name"
+    f"queue begins with a reserved prefix ({' or '.join(RESERVED_PREFIXES)}) or has # for a word, which stands for any "
+    "words in a topic; choose another name"
 )
 MANAGEMENT_URL_TWICE = "url and urlSecretRef exclude each other; remove one"
 
+BrokerQueueName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_QUEUE_NAME, pattern=QUEUE_PATTERN)]
 HostName = Annotated[str, StringConstraints(max_length=253, pattern=r"^[-A-Za-z0-9_.:]+$")]
 VhostName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 HttpUrl = Annotated[str, StringConstraints(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$")]
@@ -86,7 +94,9 @@ class RabbitmqSource(Model):
         description="TLS with host and its parts, and the private authority for both ways. {} is enough for host with "
         "a certificate of a public authority; a URL says it by amqps://.",
     )
-    queue: QueueName = Field(description="Name of the queue whose backlog sets the size of this pool.")
+    queue: BrokerQueueName = Field(
+        description=f"Name of the queue whose backlog sets the size of this pool. It may hold {QUEUE_CHARACTERS}."
+    )
     delivery_limit: Annotated[int, Strict(), Field(ge=1, le=1_000_000)] = Field(
         default=DELIVERY_LIMIT,
         description="Deliveries after which the broker moves a job that keeps ending its runner to the dead letters "
@@ -107,8 +117,8 @@ class RabbitmqSource(Model):
         return self
 
     @model_validator(mode="after")
-    def _queue_leaves_room(self) -> "RabbitmqSource":
-        if len(self.queue.encode()) > MAX_QUEUE_BYTES or self.queue.startswith(RESERVED_PREFIXES):
+    def _queue_is_free(self) -> "RabbitmqSource":
+        if queue_problem(self.queue):
             raise misfit(QUEUE_NAME, "queue")
         return self
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from workerpool_contract.podtemplate import GRACE_IS_DERIVED
-from workerpool_contract.rabbitmq import MAX_QUEUE_BYTES, RESERVED_PREFIXES
+from workerpool_contract.rabbitmq import RESERVED_PREFIXES, WILDCARD_PATTERN
 from workerpool_contract.rabbitmqsource import HOST_OR_URL, MANAGEMENT_URL_TWICE, PART_NEEDS_HOST, PARTS, QUEUE_NAME
 from workerpool_contract.scaling import HOLD_AT_NEEDS_REPLICAS, Scaling
 from workerpool_contract.source import EXACTLY_ONE_SOURCE
@@ -67,8 +67,8 @@ RULES: dict[tuple[str, ...], tuple[Rule, ...]] = {
             for part in PARTS.values()
         ),
         Rule(
-            f"size(bytes(self.queue)) <= {MAX_QUEUE_BYTES} && "
-            + " && ".join(f"!self.queue.startsWith('{prefix}')" for prefix in RESERVED_PREFIXES),
+            " && ".join(f"!self.queue.startsWith('{prefix}')" for prefix in RESERVED_PREFIXES)
+            + f" && !self.queue.matches('{WILDCARD_PATTERN}')",
             QUEUE_NAME,
             field=".queue",
         ),

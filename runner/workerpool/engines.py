@@ -1,7 +1,7 @@
 """Which engine a WORKERPOOL_URL means: its scheme chooses, and only that engine's libraries are imported."""
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.util import find_spec
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from workerpool.errors import ConfigError
 from workerpool_contract.environment import RunnerSettings
+from workerpool_contract.rabbitmq import queue_problem
 from workerpool_contract.source import PostgresMode
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ def require_engine(url: str) -> None:
     module, extra = ("aio_pika", "rabbitmq") if scheme in RABBITMQ_SCHEMES else ("asyncpg", "postgres")
     if find_spec(module) is None:
         raise ConfigError(f"url: {scheme}:// needs the extra: pip install 'workerpool[{extra}]'")
+
+
+def require_names(url: str, names: Iterable[tuple[str, str]]) -> None:
+    """Raises ConfigError for a queue or topic that the engine can't have; each is given as what it is and its name."""
+    if is_broker(url):
+        for what, name in names:
+            problem = queue_problem(name)
+            if problem:
+                raise ConfigError(f"{what}={name!r} {problem}")
 
 
 def require_postgres(url: str, what: str) -> None:

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 from workerpool.counts import QueueCounter
 from workerpool.definition import WorkerDefinition
 from workerpool.dispatch import Dispatcher
-from workerpool.engines import EngineOptions, SourceOptions, open_publisher, open_source
+from workerpool.engines import EngineOptions, SourceOptions, open_publisher, open_source, require_names
 from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.extension import Extension, NoExtension
 from workerpool.handlers import Handlers
@@ -32,7 +32,7 @@ from workerpool.pipeline import Services, Tracer, compile_pipeline
 from workerpool.probe_server import ProbeServer
 from workerpool.probes import Pulse, RunnerProbes, RunnerStatus
 from workerpool.producer import Producer, use_producer
-from workerpool.selection import chosen
+from workerpool.selection import chosen, names
 from workerpool.settler import Settler
 from workerpool.sources.base import Job, JobSource, Settlement, Subscription
 from workerpool_contract.environment import RunnerSettings
@@ -81,6 +81,7 @@ class Runner:
     async def run(self) -> None:
         """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
         workers = chosen(self.definitions, self.settings)
+        require_names(self._url, names(workers))
         self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
         counter = QueueCounter(source, self.clock)
         self._settler = settler = Settler(source, self._settled)

@@ -1,6 +1,6 @@
 """Which workers a process runs, on which queues and with which settings. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError
@@ -29,6 +29,16 @@ def chosen(
         if not settings.workers:
             picked = tuple(serving)
     return [(_overridden(it, settings), queues[it.name]) for it in picked]
+
+
+def names(workers: Sequence[tuple[WorkerDefinition, Subscription]]) -> Iterator[tuple[str, str]]:
+    """Every queue and topic that ``workers`` need, each with what it is: "worker 'x' (…): output_topic"."""
+    for definition, subscription in workers:
+        yield f"{definition.label}: queue", subscription.queue
+        for key in ("output_topic", "dlq_topic"):
+            topic: str | None = getattr(definition, key)
+            if topic is not None:
+                yield f"{definition.label}: {key}", topic
 
 
 def _overridden(definition: WorkerDefinition, settings: RunnerSettings) -> WorkerDefinition:

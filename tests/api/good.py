@@ -69,7 +69,8 @@ source:
     "a broker by an address": "source: {rabbitmq: {queue: orders, host: '::1', tls: {}}}",
     "a management API with other credentials": """\
 source: {rabbitmq: {queue: q, urlSecretRef: {name: mq}, tls: {}, management: {urlSecretRef: {name: m, key: u}}}}""",
-    "a queue of 250 bytes on a broker": f"source: {{rabbitmq: {{queue: {'é' * 125}}}}}",
+    "a queue of 250 characters on a broker": f"source: {{rabbitmq: {{queue: {'q' * 250}}}}}",
+    "a queue of all sorts of characters on a broker": "source: {rabbitmq: {queue: 'a-Z_0.9:b#,/+ c@d'}}",
     "a queue in another script": "source: {postgres: {queue: 'fila de certificação ✓ 注文'}}",
     "a queue of 255 letters beyond ASCII": f"source: {{postgres: {{queue: {'é' * 255}}}}}",
     "a queue that looks like a number, quoted": "source: {postgres: {queue: '2024'}}",

@@ -130,7 +130,7 @@ def test_messages_of_rules_hold_values_and_cure(verdicts: Verdicts) -> None:
         "an empty source": "set postgres or rabbitmq",
         "two ways to a broker": "urlSecretRef and host exclude each other; remove one",
         "a vhost beside a URL": "vhost belongs to host; set host, or write it into the URL",
-        "a queue of 252 bytes on a broker": "queue is longer than 250 bytes of UTF-8",
+        "a queue whose topic is any topic": "has # for a word",
         "no app": "set app to your module, or builtin to s3-archive",
         "a builtin archive without an archive": "archive is required with builtin s3-archive",
         "a name with a dot": "choose a shorter name without dots",

@@ -145,8 +145,8 @@ async def test_chunks_that_fail_say_how_many_are_there(vhost: Vhost, publisher: 
         await publisher.enqueue_chunks("orders", ([NewJob(str(n))] * 4 for n in range(3)))
 
 
-@pytest.mark.parametrize("queue", ["workerpool.history", "amq.topic", "ä" * 126])
-async def test_names_that_a_broker_has_no_room_for_are_refused(publisher: RabbitmqPublisher, queue: str) -> None:
+@pytest.mark.parametrize("queue", ["workerpool.history", "q" * 251, "orders.#", "注文"])
+async def test_names_that_no_queue_of_a_broker_can_have_are_refused(publisher: RabbitmqPublisher, queue: str) -> None:
     with pytest.raises(ConfigError, match="queue: "):
         await publisher.enqueue(queue, [NewJob("1")])
 
@@ -157,6 +157,13 @@ async def test_a_deleted_queue_is_declared_again(vhost: Vhost, publisher: Rabbit
         vhost.api("DELETE", f"queues/{{}}/{name}")
     await publisher.enqueue("orders", [NewJob("2"), NewJob("3", unique_key="l")])
     assert await depths(vhost.url, "orders") == {"orders": 2}
+
+
+async def test_a_deleted_step_of_the_ladder_is_declared_again(vhost: Vhost, publisher: RabbitmqPublisher) -> None:
+    await publisher.enqueue("orders", [NewJob("1", delay=70)])
+    vhost.api("DELETE", "queues/{}/workerpool.wait.1m")
+    await publisher.enqueue("orders", [NewJob("2", delay=70)])
+    assert await depths(vhost.url, "workerpool.wait.1m", "orders") == {"workerpool.wait.1m": 1, "orders": 0}
 
 
 async def test_after_a_lost_connection_it_goes_on(vhost: Vhost, publisher: RabbitmqPublisher) -> None:

@@ -11,7 +11,7 @@ from workerpool.errors import PayloadError, SourceUnavailable
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Fate, Outgoing, Refused, Unroutable
 from workerpool.sources.rabbitmq.sending import Sender
-from workerpool_contract.rabbitmq import key_arguments, work_arguments
+from workerpool_contract.rabbitmq import Arguments, work_arguments
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -51,7 +51,8 @@ async def test_what_no_queue_takes_comes_back_and_the_rest_is_there(vhost: Vhost
 async def test_what_a_full_queue_refuses_is_named(vhost: Vhost) -> None:
     async with linked(vhost.url) as watched:
         async with watched.link.scratch() as channel:
-            await channel.queue_declare("key", durable=True, arguments=key_arguments())
+            arguments: Arguments = {"x-queue-type": "classic", "x-max-length": 1, "x-overflow": "reject-publish"}
+            await channel.queue_declare("key", durable=True, arguments=arguments)
         sender = Sender(watched.link)
         fates = await sender.outcomes([_message("key", b"1"), _message("key", b"2"), _message("nowhere", b"3")])
         assert fates == [Fate.CONFIRMED, Fate.REFUSED, Fate.RETURNED]

@@ -93,7 +93,7 @@ def require_name(queue: str) -> None:
     """Raises ConfigError for a name that no queue of jobs can have."""
     problem = queue_problem(queue)
     if problem:
-        raise ConfigError(f"queue: {queue!r} {problem}")
+        raise ConfigError(f"queue: {queue[:80]!r} {problem}")
 
 
 async def exists(link: Link, thing: Exchange | Queue) -> bool:

@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from workerpool.errors import ConfigError, SourceError, SourceUnavailable
+from workerpool.errors import SourceError, SourceUnavailable
 from workerpool.sources.base import Enqueued, NewJob
-from workerpool.sources.rabbitmq.declare import ensure_shared
+from workerpool.sources.rabbitmq.declare import ensure_shared, require_name
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.placing import Placing
-from workerpool_contract.rabbitmq import queue_problem
 
 LOGGER = logging.getLogger(__name__)
 
@@ -87,9 +86,7 @@ class RabbitmqPublisher:
             return await placing.place(queue, jobs)
 
     async def _ready(self, queue: str) -> Placing:
-        problem = queue_problem(queue)
-        if problem is not None:
-            raise ConfigError(f"queue: {queue[:80]!r} {problem}")
+        require_name(queue)
         async with self._opening:
             if self._link is None or self._placing is None:
                 await self._open()
