@@ -99,7 +99,10 @@ def test_the_crd_refuses_what_the_models_refuse(manifest: dict[str, Any]) -> Non
         ({"source": {"postgres": {}, "rabbitmq": {"queue": "q"}}}, "exactly one source is needed"),
         ({"source": {"rabbitmq": {"queue": "q", "host": "h", "urlSecretRef": {}}}}, "urlSecretRef and host exclude"),
         ({"source": {"rabbitmq": {"queue": "q", "port": 1}}}, "port belongs to host"),
-        ({"source": {"rabbitmq": {"queue": "a.#.b"}}}, "queue begins with a reserved prefix (amq. or workerpool.) or has #"),
+        (
+            {"source": {"rabbitmq": {"queue": "a.#.b"}}},
+            "queue begins with a reserved prefix (amq. or workerpool.) or has #",
+        ),
         ({"source": {"rabbitmq": {"queue": "amq.q"}}}, "queue begins with a reserved prefix"),
         (
             {"source": {"rabbitmq": {"queue": "q", "management": {"url": "", "urlSecretRef": {}}}}},
