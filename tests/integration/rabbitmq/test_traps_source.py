@@ -8,7 +8,7 @@ import pytest
 from tests.integration.rabbitmq.sources import consumer, depth, publish
 from tests.support.rabbitmq import Vhost
 from tests.support.waiting import eventually
-from workerpool.outcome import SUCCEEDED, Retry
+from workerpool.outcome import SUCCEEDED, Retry, Stale
 from workerpool.sources.base import NewJob, Settlement
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.publisher import RabbitmqPublisher
@@ -151,3 +151,22 @@ async def test_silence_in_front_of_a_full_queue_costs_the_channel(vhost: Vhost) 
         await eventually(replaced, "another channel")
         await worker.soon()
         assert not worker.source.deaf
+
+
+async def test_a_job_that_only_its_handler_takes_for_lost_comes_again_at_no_cost(vhost: Vhost) -> None:
+    """Nobody would ever acknowledge it, until the broker ends the channel, and all jobs with it, after 30 minutes."""
+    await enqueue(vhost, "1")
+    async with consumer(vhost) as worker:
+        first = await worker.soon()
+        assert await worker.source.settle([Settlement(first, Stale(), 0.1, "w")]) == []
+        upkeep = worker.source._upkeep
+        assert upkeep is not None
+        upkeep.left = 0.5
+        again = await worker.soon()
+        assert (again.id, again.attempts, again.crashes) == (first.id, 0, 0)
+        assert await worker.source.settle([Settlement(again, Stale(), 0.1, "w")]) == []
+        upkeep.left = 3600.0
+    async with consumer(vhost) as worker:
+        last = await worker.soon()
+        assert (last.id, last.attempts, last.crashes) == (first.id, 0, 0)
+        assert await worker.source.settle([Settlement(last, SUCCEEDED, 0.1, "w")]) == []

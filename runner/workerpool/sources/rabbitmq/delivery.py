@@ -13,7 +13,8 @@ class Delivery:
     ``epoch`` and ``tag`` are its lease: a delivery of an older epoch belongs to the broker again. ``number``: how often
     the message was delivered before. ``message_id``: of a message that this project published, else None. ``crashes``:
     those charged so far. ``since``: when it arrived (steady seconds). ``routed``, ``recorded``: how far an outcome got
-    whose settlement was broken off. ``settling``: its outcome is being carried out; ``over``: it was.
+    whose settlement was broken off. ``settling``: its outcome is being carried out; ``over``: it was. ``left``: when
+    its handler gave it up without an outcome (steady seconds).
     """
 
     epoch: int
@@ -28,6 +29,7 @@ class Delivery:
     routed: bool = False
     recorded: bool = False
     over: bool = False
+    left: float | None = None
     job: Job = field(init=False)
 
     def claimed(self, now: float) -> Job:

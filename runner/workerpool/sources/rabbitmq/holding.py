@@ -47,6 +47,11 @@ class Holding:
         """Whether this process settled the message not long ago; the broker did not get the acknowledgement then."""
         return message_id in self._recent
 
+    def left_before(self, moment: float) -> list[Delivery]:
+        """Jobs that were given up without an outcome until ``moment`` (steady seconds), and still are held."""
+        held = self.jobs.values()
+        return [it for it in held if it.left is not None and it.left <= moment and not it.settling]
+
     async def ack(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledges what is finished: the contiguous part in one go. What belongs to an older epoch is only noted.
 

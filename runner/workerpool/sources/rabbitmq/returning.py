@@ -7,7 +7,7 @@ from typing import Final
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.marks import Marks, Numbered
-from workerpool.sources.rabbitmq.outcomes import handed_back
+from workerpool.sources.rabbitmq.outcomes import Plan, handed_back
 from workerpool.sources.rabbitmq.settling import Settling
 
 FREE_RETURNS: Final = (4, 3, 0)
@@ -22,6 +22,11 @@ class Returning:
     settling: Settling
     marks: Marks
     rehome_at: int
+
+    async def hand_over(self, deliveries: Sequence[Delivery]) -> None:
+        """Jobs that somebody worked on come next, at no charge, for whoever is free. Raises SourceError."""
+        if deliveries:
+            await self.settling.carry_out([Plan(it, (handed_back(it.charged()),), None) for it in deliveries])
 
     async def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Puts them back to their place in their queues, or to the head as a copy. Raises SourceError."""

@@ -34,7 +34,10 @@ LISTEN_SECONDS: Final = 10.0
 RETIRE_SECONDS: Final = 5.0
 """How long giving back may take: a drain has its own limit, and the broker takes back everything at its end anyway."""
 LEFT_ALONE: Final = frozenset({Stale, Completed})
-"""Outcomes that ask for nothing: the lease is lost, or the handler saw to it itself."""
+"""Outcomes that ask for nothing: the lease is lost, or the handler saw to it itself.
+
+When the lease is not lost after all, the message goes back later (``Upkeep.left``).
+"""
 
 
 class Identity(NamedTuple):
@@ -150,9 +153,10 @@ class RabbitmqSource:
         plans: list[Plan] = []
         carried: list[Settlement] = []
         for it in settlements:
-            if type(it.outcome) in LEFT_ALONE:
-                continue
             delivery: Delivery = it.job.handle
+            if type(it.outcome) in LEFT_ALONE:
+                delivery.left = self.clock() if type(it.outcome) is Stale else None
+                continue
             if delivery.over or delivery.settling or not (parts.holding.has(delivery) or delivery.routed):
                 stale.append(it.job)
                 continue
@@ -276,6 +280,7 @@ class RabbitmqSource:
         unclaimed += parts.intake.unresolved
         parts.intake.clear()
         await parts.returning.give_back(unclaimed)
+        await parts.returning.hand_over(parts.holding.left_before(self.clock()))
 
     def _ready(self) -> None:
         if self._feeding is not None:

@@ -24,12 +24,18 @@ SOON: Final = 0.1
 """Seconds until the next round when slots are starved: a deep queue of short jobs needs a larger prefetch at once."""
 LONGEST_HELD: Final = 300.0
 """Seconds that a job may wait here for a slot: the broker ends a channel that holds one for 30 minutes."""
+LEFT: Final = 30.0
+"""Seconds after which a job that a handler declared lost, though it was not, goes to another runner.
+
+Not at once: a handler that always says so would get it again and again without a pause.
+"""
 
 
 @dataclass(slots=True)
 class Upkeep:
     """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious.
 
+    ``left``: seconds that a job which was given up without an outcome stays here.
     ``hungry``: the last claim got less than it asked for; ``starved``: one did although the prefetch was used up.
     """
 
@@ -39,6 +45,7 @@ class Upkeep:
     totals: Totals
     clock: Callable[[], float]
     silence: float = SILENCE
+    left: float = LEFT
     watchdog: Watchdog = field(default_factory=Watchdog)
     hungry: bool = False
     starved: bool = False
@@ -110,6 +117,12 @@ class Upkeep:
         if old:
             log.info("%d jobs waited here for %g s and go back to their queues", len(old), LONGEST_HELD)
             await self.parts.returning.give_back(old)
+        left = self.parts.holding.left_before(self.clock() - self.left)
+        if left:
+            log.warning(
+                "%d jobs whose handlers raised LeaseLost were not lost; they go back to their queues", len(left)
+            )
+            await self.parts.returning.hand_over(left)
 
     async def _watching(self) -> None:
         """Work on the broker, idle slots, consumers, and yet nothing comes: then the channel is at fault."""
