@@ -27,10 +27,11 @@ def test_a_quick_run_measures_everything_and_writes_the_section(tmp_path: Path) 
     assert {record["measure"] for record in records} == {"noop", "archive", "kill", "profile"}
     for record in records:
         assert record["error"] == ""
-        if record["measure"] != "profile":
-            assert record["values"]["left"] == 0
+        # After a kill, what comes twice may still be in the queue when the harness has seen enough.
         if record["measure"] == "kill":
             assert record["values"]["lost"] == 0
+        elif record["measure"] != "profile":
+            assert record["values"]["left"] == 0
     assert f"| {CONTENDER}" in (tmp_path / "benchmarks.md").read_text().partition("## On RabbitMQ")[2]
     assert CONTENDER in (tmp_path / "benchmarks-rabbitmq.svg").read_text()
 

@@ -66,7 +66,8 @@ async def test_an_async_handler_may_run_in_a_child() -> None:
     ("how", "words"),
     [
         ("raise", "ValueError: in the child"),
-        ("die", "HandlerProcessDied: the handler's process ended with exit code 3"),
+        # With its exit code where the pool saw that; on a busy machine it may only see that the process is gone.
+        ("die", "HandlerProcessDied: the handler's process"),
         ("unpicklable", "cannot pickle '_thread.lock' object"),
         ("exit", "SystemExit: 4"),
     ],
