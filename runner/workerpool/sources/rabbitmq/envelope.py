@@ -60,10 +60,6 @@ class Properties(NamedTuple):
     timestamp: datetime | None = None
 
 
-UNREADABLE: Final = Properties(NO_HEADERS, "unreadable/properties")
-"""Stands for properties that nobody can read."""
-
-
 class Invalid(NamedTuple):
     """A message that can't be a job: ``why`` completes "the payload …". ``envelope.payload`` is empty."""
 
@@ -186,8 +182,6 @@ def milliseconds(seconds: float) -> int:
 def _refusal(body: bytes, properties: Properties, max_payload: int) -> str | None:
     _, content_type, encoding, _, _ = properties
     if content_type not in JSON_TYPES and content_type is not None:
-        if content_type == UNREADABLE.content_type:
-            return "came with properties or headers that can't be read; publish it with simpler ones"
         kind = content_type.partition(";")[0].strip().lower()
         if kind not in JSON_TYPES and not kind.endswith("+json"):
             return f"has the content type {content_type[:80]!r}; publish JSON as application/json"
@@ -214,6 +208,6 @@ def _text(headers: Mapping[str, Any], name: str) -> str | None:
 
 
 def _words(value: object) -> str:
-    if isinstance(value, bytes | bytearray):
+    if isinstance(value, bytes):
         return value.decode(errors="replace")
     return value.isoformat() if isinstance(value, datetime) else str(value)
