@@ -102,6 +102,76 @@ def test_every_property_is_found_behind_the_others() -> None:
     assert reader.passed() == b""
 
 
+@given(st.data())
+def test_consumers_may_come_in_the_middle_of_a_frame(data: st.DataObject) -> None:
+    """What came before them, whole or in part, goes on to aiormq; what comes behind it is cut where it should be."""
+    before = OTHERS + delivery(8, b"not ours " * 5, "c2", channel=2) + OTHERS
+    stream = before + delivery(1, b"1") + OTHERS
+    reader = Reader()
+    deliver = reader.reader.consumers.pop(b"c1")
+    cut = data.draw(st.integers(0, len(before)))
+    reader.reader.feed_data(stream[:cut])
+    reader.reader.consumers[b"c1"] = deliver
+    further = data.draw(st.integers(cut, len(stream)))
+    reader.reader.feed_data(stream[cut:further])
+    reader.reader.feed_data(stream[further:])
+    assert [it.tag for it in reader.got] == [1]
+    assert reader.passed() == before + OTHERS
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(1, 50), max_size=5))
+def test_what_is_no_frame_goes_on_as_it_came(nonsense: bytes, cuts: list[int]) -> None:
+    reader = Reader()
+    stream = OTHERS + delivery(1, b"1") + b"H" + nonsense
+    start = 0
+    for size in cuts:
+        reader.reader.feed_data(stream[start : start + size])
+        start += size
+    reader.reader.feed_data(stream[start:])
+    assert [it.tag for it in reader.got] == [1]
+    assert reader.passed() == OTHERS + b"H" + nonsense
+
+
+def test_a_frame_without_its_end_ends_the_cutting() -> None:
+    reader = Reader()
+    broken = delivery(1, b"1")[:-1] + b"\x00"
+    reader.reader.feed_data(broken)
+    reader.reader.feed_data(delivery(2, b"2"))
+    assert reader.got == []
+    assert reader.passed().endswith(b"\x00" + delivery(2, b"2"))
+
+
+def test_a_delivery_that_ends_early_leaves_the_channel_to_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Reader()
+    given_up = delivery(1, b"a body of several frames")[:-12]
+    reader.reader.feed_data(given_up + OTHERS + delivery(2, b"2"))
+    assert [it.tag for it in reader.got] == [2]
+    assert reader.passed() == OTHERS
+    assert not caplog.records
+
+
+def test_a_consumer_that_fails_costs_nobody_else_a_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Reader()
+
+    def fail(message: Delivered) -> None:
+        raise LookupError(message.tag)
+
+    reader.reader.consumers[b"c2"] = fail
+    reader.reader.feed_data(delivery(1, b"1", "c2") + delivery(2, b"2") + OTHERS)
+    assert [it.tag for it in reader.got] == [2]
+    assert reader.passed() == OTHERS
+    assert "Delivery 1 was not taken" in caplog.text
+
+
+def test_half_a_frame_is_no_sign_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader()
+    now = reader.loop.time()
+    monkeypatch.setattr(reader.reader, "_loop_time", lambda: now + SILENCE + 1)
+    half = delivery(1, b"1")[:20]
+    reader.reader.feed_data(half)
+    assert reader.passed() == half
+
+
 def test_nothing_is_touched_before_there_are_consumers() -> None:
     reader = Reader()
     reader.reader.consumers.clear()

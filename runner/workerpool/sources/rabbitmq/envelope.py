@@ -29,6 +29,10 @@ JSON_TYPES: Final = frozenset({"", "application/json", "text/json", "text/plain"
 """Content types of bodies that may be JSON: the last two are what clients put there when nobody says."""
 PLAIN_ENCODINGS: Final = frozenset({"", "identity", "utf-8", "utf8"})
 NO_HEADERS: Final[Mapping[str, Any]] = {}
+LATEST: Final = 253_402_300_799_000
+"""The last second of the year 9999, in milliseconds: later times can't be shown, nor asked a stream for."""
+MOST: Final = 2**31 - 1
+"""The largest count or priority that is believed."""
 
 
 class Envelope(NamedTuple):
@@ -58,6 +62,10 @@ class Properties(NamedTuple):
     content_encoding: str | None = None
     message_id: str | None = None
     timestamp: datetime | None = None
+
+
+UNREADABLE: Final = Properties(NO_HEADERS, "unreadable/properties")
+"""Stands for properties that nobody can read."""
 
 
 class Invalid(NamedTuple):
@@ -136,16 +144,19 @@ def envelope_of(queue: str, payload: str, properties: Properties, now: float, fr
         return Envelope(
             queue, fresh(), payload, milliseconds(now if sent is None else sent.timestamp()), headers=foreign(headers)
         )
-    job = Envelope(queue, id_, payload, _whole(headers, HEADER_ENQUEUED, milliseconds(now)))
+    enqueued = headers.get(HEADER_ENQUEUED)
+    if type(enqueued) is not int or not 0 <= enqueued <= LATEST:
+        enqueued = milliseconds(now)
+    job = Envelope(queue, id_, payload, enqueued)
     if len(headers) == 2:  # noqa: PLR2004 - the id and the time: the commonest message by far
         return job
     return job._replace(
-        attempts=_whole(headers, HEADER_ATTEMPTS, 0),
-        crashes=_whole(headers, HEADER_CRASHES, 0),
-        priority=_whole(headers, HEADER_PRIORITY, 0),
+        attempts=_count(headers, HEADER_ATTEMPTS, 0),
+        crashes=_count(headers, HEADER_CRASHES, 0),
+        priority=_count(headers, HEADER_PRIORITY, -MOST),
         headers=_text(headers, HEADER_JOB_HEADERS),
-        due=_optional(headers, HEADER_DUE),
-        expires=_optional(headers, HEADER_EXPIRES),
+        due=_time(headers, HEADER_DUE),
+        expires=_time(headers, HEADER_EXPIRES),
         key=_text(headers, HEADER_KEY),
     )
 
@@ -182,6 +193,8 @@ def milliseconds(seconds: float) -> int:
 def _refusal(body: bytes, properties: Properties, max_payload: int) -> str | None:
     _, content_type, encoding, _, _ = properties
     if content_type not in JSON_TYPES and content_type is not None:
+        if content_type == UNREADABLE.content_type:
+            return "came with properties or headers that can't be read; publish it with simpler ones"
         kind = content_type.partition(";")[0].strip().lower()
         if kind not in JSON_TYPES and not kind.endswith("+json"):
             return f"has the content type {content_type[:80]!r}; publish JSON as application/json"
@@ -192,14 +205,14 @@ def _refusal(body: bytes, properties: Properties, max_payload: int) -> str | Non
     return None
 
 
-def _whole(headers: Mapping[str, Any], name: str, default: int) -> int:
+def _count(headers: Mapping[str, Any], name: str, least: int) -> int:
     value = headers.get(name)
-    return value if type(value) is int else default
+    return max(least, min(value, MOST)) if type(value) is int else 0
 
 
-def _optional(headers: Mapping[str, Any], name: str) -> int | None:
+def _time(headers: Mapping[str, Any], name: str) -> int | None:
     value = headers.get(name)
-    return value if type(value) is int else None
+    return max(0, min(value, LATEST)) if type(value) is int else None
 
 
 def _text(headers: Mapping[str, Any], name: str) -> str | None:
@@ -208,6 +221,6 @@ def _text(headers: Mapping[str, Any], name: str) -> str | None:
 
 
 def _words(value: object) -> str:
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | bytearray):
         return value.decode(errors="replace")
     return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,5 +1,6 @@
 """Messages as aiormq delivers them, reduced to what the rest of the source looks at."""
 
+import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,14 +9,18 @@ from pamqp.commands import Basic
 
 from workerpool.sources.rabbitmq.envelope import (
     NO_HEADERS,
+    UNREADABLE,
     Envelope,
     Invalid,
     Properties,
     copy_id,
     decode,
+    envelope_of,
     is_own,
 )
 from workerpool_contract.rabbitmq import TOPICS
+
+log = logging.getLogger("workerpool.rabbitmq")
 
 
 class Arrival(NamedTuple):
@@ -48,8 +53,16 @@ def arrival(queue: str, lane: str, message: DeliveredMessage) -> Arrival:
 
 
 def job_of(it: Arrival, now: float, fresh: Callable[[], int], max_payload: int = 0) -> Envelope | Invalid:
-    """The job in a message; see ``envelope.decode``. Copies of a message to a topic get an id per queue."""
-    job = decode(it.queue, it.body, it.properties, now=now, fresh=fresh, max_payload=max_payload)
+    """The job in a message; see ``envelope.decode``. Copies of a message to a topic get an id per queue.
+
+    Raises nothing, whatever a foreign program published: what nobody thought of is ``Invalid`` as well.
+    """
+    try:
+        job = decode(it.queue, it.body, it.properties, now=now, fresh=fresh, max_payload=max_payload)
+    except Exception as error:
+        log.exception("A message of %s can't be read", it.lane)
+        nothing = envelope_of(it.queue, "", UNREADABLE, now, fresh)
+        return Invalid(nothing, it.body, f"can't be read: {type(error).__name__}")
     if it.exchange.startswith(TOPICS) and it.routing_key != it.queue and is_own(it.properties):
         if isinstance(job, Invalid):
             return job._replace(envelope=job.envelope._replace(id=copy_id(job.envelope.id, it.queue)))
