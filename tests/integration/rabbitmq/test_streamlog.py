@@ -9,12 +9,18 @@ from tests.support.rabbitmq import Vhost
 from tests.support.waiting import eventually
 from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamfollowing import Follower
-from workerpool.sources.rabbitmq.streamlog import JsonRecord, StreamLog
+from workerpool.sources.rabbitmq.streamlog import MARKER, StreamLog
+from workerpool.sources.rabbitmq.streamreading import last_offset
+from workerpool.sources.rabbitmq.streamrecords import JsonRecord
 from workerpool_contract.rabbitmq import HISTORY, MARKS, SUBSCRIPTIONS
 
 pytestmark = pytest.mark.rabbitmq
+
+PATIENCE = 45.0
+"""Seconds without progress."""
 
 
 async def test_an_empty_log_is_read_at_once(vhost: Vhost) -> None:
@@ -81,6 +87,52 @@ async def test_followers_get_what_is_there_and_what_comes_across_a_lost_connecti
         await follower.stop()
         await log.append([{"id": 4}])
         assert len(seen) == 3
+
+
+async def test_whoever_reads_to_the_end_leaves_nothing_behind(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        for _ in range(3):
+            follower = Follower(log, lambda _: None)
+            await follower.start()
+            await follower.sync()
+            await follower.sync()
+            await follower.stop()
+        assert await last_offset(watched.link, SUBSCRIPTIONS, PATIENCE) == 0
+
+
+async def test_the_end_is_behind_all_that_was_written_at_once(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        await log.ensure()
+        written = 0
+        for count in (1, 7, 1000):
+            await Sender(watched.link).send([Outgoing("", SUBSCRIPTIONS, b"[{}]", {})] * count)
+            written += count
+            assert await last_offset(watched.link, SUBSCRIPTIONS, PATIENCE) == written - 1
+
+
+async def test_a_log_full_of_what_older_readers_left_is_read_to_its_end(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        await log.append([{"id": 1}])
+        await Sender(watched.link).send([Outgoing("", SUBSCRIPTIONS, b"[]", {MARKER: "old"})] * 1500)
+        await log.append([{"id": 2}])
+        seen: list[JsonRecord] = []
+        follower = Follower(log, seen.extend)
+        await follower.start()
+        await follower.sync(PATIENCE)
+        await follower.stop()
+        assert seen == [{"id": 1}, {"id": 2}]
+
+
+async def test_records_of_any_size_are_kept(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, HISTORY)
+        records = [{"id": number, "payload": "x" * 40_000} for number in range(100)]
+        await log.append(records)
+        assert await last_offset(watched.link, HISTORY, PATIENCE) == 7
+        assert await log.read() == records
 
 
 async def test_a_deleted_log_is_made_again_and_followed(vhost: Vhost) -> None:

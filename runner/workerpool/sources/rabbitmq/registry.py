@@ -28,7 +28,7 @@ class Registry:
         self._queues: set[str] = set()
 
     async def open(self) -> None:
-        """Returns when everything that was recorded up to now is known. It leaves a mark in the stream."""
+        """Returns when everything that was recorded up to now is known."""
         await self._follower.start()
         try:
             await self._follower.sync()
@@ -41,7 +41,7 @@ class Registry:
         await self._follower.stop()
 
     async def sync(self) -> None:
-        """Returns when everything that was recorded before this call is known. It leaves a mark in the stream."""
+        """Returns when everything that was recorded before this call is known."""
         await self._follower.sync()
 
     def queues_of(self, topic: str) -> tuple[str, ...]:

@@ -10,14 +10,16 @@ from aiormq.exceptions import AMQPChannelError
 
 from workerpool.errors import SourceError, SourceUnavailable
 from workerpool.sources.rabbitmq.faults import reason
-from workerpool.sources.rabbitmq.streamlog import MARKER, JsonRecord, StreamLog, records_of
-from workerpool.sources.rabbitmq.streamreading import Record, reading
+from workerpool.sources.rabbitmq.streamlog import MARKER, SILENCE, StreamLog
+from workerpool.sources.rabbitmq.streamreading import Record, last_offset, reading
+from workerpool.sources.rabbitmq.streamrecords import JsonRecord, records_of
 
 LOGGER = logging.getLogger(__name__)
 
 AGAIN: Final = 1.0
 """Seconds until the next try when reading failed."""
-SYNC_TIMEOUT: Final = 10.0
+QUIET: Final = 0.25
+"""Seconds without a message after which a stream is taken for an empty one."""
 FOREVER: Final = 86_400.0
 
 
@@ -32,7 +34,7 @@ class Follower:
         self._log = log
         self._callback = callback
         self._next: int | None = None
-        self._markers: dict[str, asyncio.Event] = {}
+        self._progress = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
@@ -50,24 +52,45 @@ class Follower:
             await asyncio.wait([self._task])
             self._task = None
 
-    async def sync(self, timeout: float = SYNC_TIMEOUT) -> None:
+    async def sync(self, patience: float = SILENCE) -> None:
         """Until the callback has had every record that was in the log when this was called.
 
-        Raises SourceUnavailable after ``timeout`` seconds, or at once when nothing can be written.
+        Nothing is left in the log, but a first message in an empty one. Raises SourceUnavailable after ``patience``
+        seconds without progress, or at once without a connection.
         """
-        seen = asyncio.Event()
-        marker = uuid4().hex
-        self._markers[marker] = seen
+        await self._until(await self._end(patience), patience)
+
+    async def _end(self, patience: float) -> int:
+        """The number of the last message in the log."""
         try:
-            async with asyncio.timeout(timeout):
-                await self._log.mark(marker)
-                await seen.wait()
-        except TimeoutError:
-            raise SourceUnavailable(
-                f"{self._log.link.endpoint.shown}: stream {self._log.name!r} can't be read to its end at the moment"
-            ) from None
-        finally:
-            self._markers.pop(marker, None)
+            last = await last_offset(self._log.link, self._log.name, patience if self._next is not None else QUIET)
+            if last is None and self._next is not None:
+                raise self._unreadable()
+            if last is None:
+                # A stream keeps what was ever written, for ever: this is done where there is nothing yet only.
+                await self._log.mark(uuid4().hex)
+                last = await last_offset(self._log.link, self._log.name, patience)
+        except AMQPChannelError as error:
+            raise self._unreadable(error) from None
+        if last is None:
+            raise self._unreadable()
+        return last
+
+    async def _until(self, last: int, patience: float) -> None:
+        """Returns when the message of this number was read."""
+        while self._next is None or self._next <= last:
+            self._progress.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._progress.wait()
+            except TimeoutError:
+                raise self._unreadable() from None
+
+    def _unreadable(self, why: BaseException | None = None) -> SourceUnavailable:
+        return SourceUnavailable(
+            f"{self._log.link.endpoint.shown}: stream {self._log.name!r} can't be read to its end at the moment"
+            + ("" if why is None else f" ({reason(why)})")
+        )
 
     async def _follow(self) -> None:
         while not self._stopped:
@@ -86,13 +109,9 @@ class Follower:
         if self._next is not None and record.offset < self._next:
             return
         self._next = record.offset + 1
-        marker = record.headers.get(MARKER)
-        if marker is None:
-            records = records_of(record.body)
-            if records:
-                self._tell(records)
-        elif marker in self._markers:
-            self._markers[marker].set()
+        if MARKER not in record.headers and (records := records_of(record.body)):
+            self._tell(records)
+        self._progress.set()
 
     def _tell(self, records: list[JsonRecord]) -> None:
         try:

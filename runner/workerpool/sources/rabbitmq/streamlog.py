@@ -1,20 +1,21 @@
 """A log that every runner of a virtual host appends to and reads: a RabbitMQ stream of JSON records."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from workerpool.errors import SourceUnavailable
 from workerpool.sources.rabbitmq.declare import declare
+from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Outgoing, Unroutable
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamreading import Record, reading
+from workerpool.sources.rabbitmq.streamrecords import JsonRecord, bodies, records_of
 from workerpool.sources.rabbitmq.topology import Queue
 from workerpool_contract.rabbitmq import STREAMS
 
@@ -22,8 +23,6 @@ MARKER: Final = "workerpool-marker"
 """Header of a message without records, written by a reader to know when it has read up to now."""
 SILENCE: Final = 10.0
 """Seconds without a message after which a reader gives up: its own marker is on its way."""
-
-JsonRecord = dict[str, Any]
 
 
 class _Reached(Exception):
@@ -47,12 +46,12 @@ class StreamLog:
         await declare(self.link, [Queue(self.name, STREAMS[self.name])])
 
     async def append(self, records: Sequence[JsonRecord]) -> None:
-        """Durable when it returns; the records become one message. Raises SourceUnavailable, SourceError."""
-        await self._put(json.dumps(list(records), separators=(",", ":")).encode(), {})
+        """Durable when it returns; all or some of it may be there otherwise. Raises SourceUnavailable, SourceError."""
+        await self._put([Outgoing("", self.name, body, {}) for body in bodies(records)])
 
     async def mark(self, marker: str) -> None:
         """Writes a marker: a reader that meets it has met all that was there when this was called."""
-        await self._put(b"[]", {MARKER: marker})
+        await self._put([Outgoing("", self.name, b"[]", {MARKER: marker})])
 
     async def read(self, *, since: float | None = None) -> list[JsonRecord]:
         """Every record up to now, oldest first; ``since`` (seconds since 1970) passes over most of what is older.
@@ -78,33 +77,25 @@ class StreamLog:
 
         offset = "first" if since is None else datetime.fromtimestamp(since, UTC)
         try:
-            async with reading(self.link, self.name, offset, took) as ended:
-                # Only now: with a clock ahead of the broker's, reading begins behind all that is there already.
-                await self.mark(marker)
-                while not ended.done() and (silence := last + SILENCE - loop.time()) > 0:
-                    await asyncio.wait({ended}, timeout=silence)
-                if ended.done():
-                    ended.result()
+            with translated(self.link.endpoint):
+                try:
+                    async with reading(self.link, self.name, offset, took) as ended:
+                        # Only now: with a clock ahead of the broker's, reading begins behind all that is there already.
+                        await self.mark(marker)
+                        while not ended.done() and (silence := last + SILENCE - loop.time()) > 0:
+                            await asyncio.wait({ended}, timeout=silence)
+                        if ended.done():
+                            ended.result()
+                except ChannelNotFoundEntity:
+                    await self.ensure()
+                    return
         except _Reached:
-            return
-        except ChannelNotFoundEntity:
-            await self.ensure()
             return
         raise SourceUnavailable(f"{self.link.endpoint.shown}: stream {self.name!r} stopped before its end was read")
 
-    async def _put(self, body: bytes, headers: dict[str, Any]) -> None:
-        message = Outgoing("", self.name, body, headers)
+    async def _put(self, messages: Sequence[Outgoing]) -> None:
         try:
-            await self._sender.send([message])
-        except Unroutable:
+            await self._sender.send(messages)
+        except Unroutable as error:
             await self.ensure()
-            await self._sender.send([message])
-
-
-def records_of(body: bytes) -> list[JsonRecord]:
-    """The records of one message; what somebody else wrote into the stream is passed over."""
-    try:
-        value = json.loads(body)
-    except ValueError:
-        return []
-    return [record for record in value if isinstance(record, dict)] if isinstance(value, list) else []
+            await self._sender.send(error.messages)

@@ -14,6 +14,8 @@ PREFETCH: Final = 200
 """Messages on their way at most; a stream needs a limit."""
 ACK_EVERY: Final = 50
 OFFSET: Final = "x-stream-offset"
+LARGEST_CHUNK: Final = 20_000
+"""More messages than a broker puts together; it sends them without a pause when it may."""
 
 Offset = int | datetime | str
 """From where: a message's number, a moment (whole chunks, so some earlier messages too), "first" or "next"."""
@@ -49,6 +51,35 @@ async def reading(
         finally:
             closing.cancel()
             reader.end(cancelled=False)
+
+
+async def last_offset(link: Link, stream: str, patience: float) -> int | None:
+    """The number of the last message that was in the stream when this was called, or of a later one.
+
+    None when nothing came within ``patience`` seconds: there is none, or the broker is slow. Nothing is written, and in
+    a cluster the replica at hand decides. Raises as ``reading``.
+    """
+    last = -1
+    begun = asyncio.Event()
+
+    async def take(message: DeliveredMessage) -> None:
+        nonlocal last
+        offset = (message.header.properties.headers or {})[OFFSET]
+        assert isinstance(offset, int)
+        last = max(last, offset)
+        begun.set()
+
+    async with link.scratch() as channel:
+        await channel.basic_qos(prefetch_count=LARGEST_CHUNK)
+        await channel.basic_consume(stream, take, arguments={OFFSET: "last"})
+        try:
+            async with asyncio.timeout(patience):
+                await begun.wait()
+        except TimeoutError:
+            return None
+        # The broker sends the rest of the chunk before it answers anything else.
+        await channel.basic_qos(prefetch_count=LARGEST_CHUNK)
+        return last
 
 
 class _Reader:
