@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from workerpool.sources.rabbitmq.crashes import charged
 from workerpool.sources.rabbitmq.streamlog import StreamLog
+from workerpool.sources.rabbitmq.streamrecords import JsonRecord
 
 MARKED: Final = "marked"
 FORGIVEN: Final = "forgiven"
@@ -49,11 +50,15 @@ class Marks:
         """The crashes to charge, in order; every record from ``since`` (unix seconds) on counts. Raises SourceError."""
         wanted = {(it.delivery.lane, it.delivery.message_id) for it in questions}
         said: dict[tuple[str, str, str], set[int]] = {}
-        for record in await self.log.read(since=since):
-            for kind, value in record.items():
-                lane, message_id, number = value
-                if (lane, message_id) in wanted:
-                    said.setdefault((kind, lane, message_id), set()).add(number)
+
+        def take(records: list[JsonRecord]) -> None:
+            for record in records:
+                for kind, value in record.items():
+                    lane, message_id, number = value
+                    if (lane, message_id) in wanted:
+                        said.setdefault((kind, lane, message_id), set()).add(number)
+
+        await self.log.scan(take, since=since)
         return [
             charged(
                 before,
