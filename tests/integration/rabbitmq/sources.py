@@ -36,12 +36,12 @@ class Consumer:
 
 
 @asynccontextmanager
-async def consumer(vhost: Vhost, queue: str = "orders", *, limit: int = 20, slots: int = 4) -> AsyncIterator[Consumer]:
-    """A consumer of one queue."""
+async def consumer(vhost: Vhost, *queues: str, limit: int = 20, slots: int = 4) -> AsyncIterator[Consumer]:
+    """A consumer of some queues, of ``orders`` when none is named."""
     source = RabbitmqSource(Endpoint(vhost.url, delivery_limit=limit), Identity(uuid4(), "trap"), slots)
     made = Consumer(source)
     source.on_fenced(made.fenced.extend)
-    await source.open([Subscription(queue, queue)], tuple)
+    await source.open([Subscription(queue, queue) for queue in queues or ("orders",)], tuple)
     try:
         yield made
     finally:

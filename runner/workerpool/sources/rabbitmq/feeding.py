@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -92,12 +92,12 @@ class Feeding:
         """No further deliveries. Raises SourceError."""
         await self._apart(self._stop())
 
-    async def ready(self) -> int:
-        """Jobs that the broker could deliver now, by its own count. Raises SourceError."""
+    async def ready(self, queues: Iterable[str]) -> int:
+        """Jobs of ``queues`` that the broker could deliver now, by its own count. Raises SourceError."""
         count = 0
         async with self.link.scratch() as channel:
-            for buffer in self.buffers.values():
-                for lane in buffer.lanes:
+            for queue in queues:
+                for lane in self.buffers[queue].lanes:
                     count += (await channel.queue_declare(lane, passive=True)).message_count or 0
         return count
 

@@ -4,6 +4,7 @@ Four kinds need one: messages that can't be jobs, jobs that are not due, jobs th
 crashes is that?), and those that this process settled already without the broker getting to know.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ class Intake:
     rehome_at: int
     max_payload: int = 0
     last: float = float("-inf")
+    resolving: asyncio.Lock = field(default_factory=asyncio.Lock)
     _broken: list[tuple[Delivery, Invalid]] = field(default_factory=list)
     _early: list[Delivery] = field(default_factory=list)
     _again: list[tuple[Delivery, bool]] = field(default_factory=list)
@@ -90,8 +92,13 @@ class Intake:
     async def resolve(self) -> int:
         """Asks and tells the broker what needs it; returns how many jobs went back to their queue as a copy.
 
-        Raises SourceError; what was not done then is done by the next call.
+        Raises SourceError; what was not done then is done by the next call. One at a time: what two see to at once
+        would be acknowledged twice.
         """
+        async with self.resolving:
+            return await self._resolve()
+
+    async def _resolve(self) -> int:
         again = 0
         if self._again:
             again = await self._judge()

@@ -276,9 +276,10 @@ class RabbitmqSource:
 
     async def _retire(self, parts: Parts, feeding: Feeding) -> None:
         await feeding.stop()
-        unclaimed = [it for buffer in parts.buffers.values() for it in buffer.clear()]
-        unclaimed += parts.intake.unresolved
-        parts.intake.clear()
+        async with parts.intake.resolving:
+            unclaimed = [it for buffer in parts.buffers.values() for it in buffer.clear()]
+            unclaimed += parts.intake.unresolved
+            parts.intake.clear()
         await parts.returning.give_back(unclaimed)
         await parts.returning.hand_over(parts.holding.left_before(self.clock()))
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -11,6 +11,7 @@ from aiormq.exceptions import AMQPError
 
 from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq import prefetch
+from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.feeding import Feeding
 from workerpool.sources.rabbitmq.parts import Parts
 from workerpool.sources.rabbitmq.reporting import Reporter, Totals
@@ -22,6 +23,10 @@ TURN: Final = 0.5
 """Seconds between two rounds."""
 SOON: Final = 0.1
 """Seconds until the next round when slots are starved: a deep queue of short jobs needs a larger prefetch at once."""
+ASKED: Final = 5.0
+"""Seconds after a claim for which the runner counts as one that asks for jobs: an idle one claims every two seconds."""
+UNASKED: Final = 1.0
+"""Seconds after a claim from which on what needs a word with the broker is seen to here: a busy runner claims none."""
 LONGEST_HELD: Final = 300.0
 """Seconds that a job may wait here for a slot: the broker ends a channel that holds one for 30 minutes."""
 LEFT: Final = 30.0
@@ -36,7 +41,8 @@ class Upkeep:
     """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious.
 
     ``left``: seconds that a job which was given up without an outcome stays here.
-    ``hungry``: the last claim got less than it asked for; ``starved``: one did although the prefetch was used up.
+    ``asked``: the queues that the last claim asked for, ``asked_at`` when (steady seconds); ``hungry``: it got less
+    than it asked for; ``starved``: one did although the prefetch was used up.
     """
 
     parts: Parts
@@ -48,14 +54,18 @@ class Upkeep:
     left: float = LEFT
     watchdog: Watchdog = field(default_factory=Watchdog)
     hungry: bool = False
+    asked: tuple[str, ...] = ()
+    asked_at: float = float("-inf")
     starved: bool = False
     _soon: asyncio.Event = field(default_factory=asyncio.Event)
+    _apart: "asyncio.Task[int] | None" = None
     _ended: int = 0
     _at: float = 0.0
     _rate: float = 0.0
 
     def claimed(self, wants: Mapping[str, int], found: int) -> None:
         """A claim asked for ``wants`` and got ``found`` jobs."""
+        self.asked, self.asked_at = tuple(queue for queue, n in wants.items() if n), self.clock()
         self.hungry = found < sum(wants.values())
         if self.hungry and self.feeding.consuming:
             used, limit = self.parts.holding.unsettled, self.feeding.prefetch
@@ -80,7 +90,7 @@ class Upkeep:
         if not link.connected:
             self.watchdog.heard()
             return
-        for task in (self._reporting, self._consuming, self._returning, self._watching):
+        for task in (self._reporting, self._consuming, self._resolving, self._returning, self._watching):
             try:
                 await task()
             except (SourceError, AMQPError) as error:
@@ -110,13 +120,18 @@ class Upkeep:
             feeding.prefetch = adjusted
             await feeding.consume()
 
+    async def _resolving(self) -> None:
+        """Retries that are not due, or jobs that came again, are not to wait here until a slot is free."""
+        if not self.parts.intake.pending or self.clock() - self.asked_at <= UNASKED:
+            return
+        # Runs to its end even if the source closes: a copy that was published is to be acknowledged as well.
+        self._apart = asyncio.create_task(self.parts.intake.resolve())
+        await asyncio.shield(self._apart)
+        self.feeding.woken()
+
     async def _returning(self) -> None:
         """What waits here too long is another runner's."""
-        moment = self.clock() - LONGEST_HELD
-        old = [it for buffer in self.parts.buffers.values() for it in buffer.older_than(moment)]
-        if old:
-            log.info("%d jobs waited here for %g s and go back to their queues", len(old), LONGEST_HELD)
-            await self.parts.returning.give_back(old)
+        await self._give_back_old()
         left = self.parts.holding.left_before(self.clock() - self.left)
         if left:
             log.warning(
@@ -124,13 +139,50 @@ class Upkeep:
             )
             await self.parts.returning.hand_over(left)
 
+    async def _give_back_old(self) -> None:
+        moment = self.clock() - LONGEST_HELD
+        old = [it for buffer in self.parts.buffers.values() for it in buffer.older_than(moment)]
+        if not old:
+            return
+        try:
+            await self.parts.returning.give_back(old)
+        except BaseException:
+            # They are still held: nobody else gets them, so they have to be claimable here.
+            self._keep(old)
+            raise
+        log.info("%d jobs waited here for %g s and went back to their queues", len(old), LONGEST_HELD)
+
+    def _keep(self, deliveries: Sequence[Delivery]) -> None:
+        for it in deliveries:
+            if it.over or not self.parts.holding.is_current(it):
+                continue
+            buffer, due = self.parts.buffers[it.envelope.queue], it.envelope.due
+            if due is None:
+                buffer.put(it)
+            else:
+                buffer.keep(it, due)
+        self.feeding.woken()
+
+    def _silent(self) -> list[str]:
+        """The queues that jobs are asked for and none came from. What is unsettled came, or used up the prefetch."""
+        parts, now = self.parts, self.clock()
+        if not self.hungry or now - self.asked_at > ASKED or now - parts.intake.last < self.silence:
+            return []
+        if parts.link.blocked or parts.intake.pending:
+            return []
+        return [queue for queue in self.asked if not parts.holding.unsettled[queue]]
+
     async def _watching(self) -> None:
         """Work on the broker, idle slots, consumers, and yet nothing comes: then the channel is at fault."""
-        if not self.hungry or self.clock() - self.parts.intake.last < self.silence:
+        silent = self._silent()
+        if not silent:
             self.watchdog.heard()
         elif self.feeding.consuming and self.watchdog.hungry(self.clock(), self.silence):
-            ready = await self.feeding.ready()
-            if self.watchdog.looked(self.clock(), ready):
+            ready = await self.feeding.ready(silent)
+            if not self._silent():
+                # It came while the broker was asked.
+                self.watchdog.heard()
+            elif self.watchdog.looked(self.clock(), ready):
                 log.error(
                     "%d jobs are ready and none was delivered for %g s; the channel is replaced", ready, self.silence
                 )
