@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aiormq.channel import Channel
 
+from workerpool.errors import SourceUnavailable
 from workerpool.sources.base import Subscription
 from workerpool.sources.rabbitmq import prefetch
 from workerpool.sources.rabbitmq.buffer import Buffer
@@ -103,9 +104,10 @@ class Feeding:
 
     async def _pull(self, wants: Mapping[str, int]) -> None:
         channel = await self._channel()
+        epoch = self.link.epoch
         with translated(self.link.endpoint):
             for queue, n in wants.items():
-                await self._puller.fill(channel, self.buffers[queue], n, self.prefetch)
+                await self._puller.fill(channel, epoch, self.buffers[queue], n, self.prefetch)
 
     async def _consume(self) -> None:
         if missing := self.consumers.missing:
@@ -139,5 +141,8 @@ class Feeding:
             self.intake.arrived(it, epoch)
             self.woken()
 
-    def _pulled(self, it: Arrival) -> bool:
-        return self.intake.arrived(it, self.link.epoch)
+    def _pulled(self, it: Arrival, epoch: int) -> bool:
+        if epoch != self.link.epoch:
+            # The channel was given up while the broker answered: it takes this message back when it hears of that.
+            raise SourceUnavailable(f"{self.link.endpoint.shown}: the channel was given up")
+        return self.intake.arrived(it, epoch)
