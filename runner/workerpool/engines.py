@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Self
@@ -57,6 +57,7 @@ class EngineOptions:
 class SourceOptions:
     """What a source must know of its runner. ``lease`` and ``retention`` in seconds.
 
+    ``job_timeout``: seconds after which each of its jobs has ended, None when nobody knows.
     ``clock``: monotonic seconds; ``wall``: unix seconds.
     """
 
@@ -72,6 +73,7 @@ class SourceOptions:
     clock: Callable[[], float]
     wall: Callable[[], float] = time.time
     engine: EngineOptions = field(default_factory=EngineOptions)
+    job_timeout: float | None = None
 
 
 def open_source(options: SourceOptions) -> "JobSource":
@@ -82,7 +84,7 @@ def open_source(options: SourceOptions) -> "JobSource":
         from workerpool.sources.rabbitmq.source import RabbitmqSource
 
         return RabbitmqSource(
-            _broker(options.url, options.engine),
+            replace(_broker(options.url, options.engine), job_timeout=options.job_timeout),
             Runner(options.boot, options.name),
             options.slots,
             max_payload=options.engine.max_payload,

@@ -82,7 +82,7 @@ class Runner:
         """Works until ``stop`` (or a signal, see ``handle_signals``) and drains. Raises ConfigError, SourceError."""
         workers = chosen(self.definitions, self.settings)
         require_names(self._url, names(workers))
-        self._source = source = self._open_source(sum(definition.concurrency for definition, _ in workers))
+        self._source = source = self._open_source([definition for definition, _ in workers])
         counter = QueueCounter(source, self.clock)
         self._settler = settler = Settler(source, self._settled)
         self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
@@ -299,7 +299,9 @@ class Runner:
         self.listening(self.probe_port)
         return server
 
-    def _open_source(self, slots: int) -> JobSource:
+    def _open_source(self, workers: Sequence[WorkerDefinition]) -> JobSource:
+        timeouts = [it.timeout for it in workers]
+        known = [it for it in timeouts if it is not None]
         return open_source(
             SourceOptions(
                 url=self._url,
@@ -308,7 +310,8 @@ class Runner:
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 version=version("workerpool"),
-                slots=slots,
+                slots=sum(it.concurrency for it in workers),
+                job_timeout=max(known) if known and len(known) == len(timeouts) else None,
                 lease=self.settings.lease,
                 retention=self.settings.history_retention,
                 clock=self.clock,

@@ -15,12 +15,14 @@ class Endpoint:
 
     ``url``: amqp:// or amqps://, percent-encoded. ``ca_file``: PEM file of the authority that signed the broker's
     certificate, None for those that the system trusts. ``delivery_limit``: deliveries of one message that may end in
-    a crash before the broker makes it a dead letter; given to queues that this project declares.
+    a crash before the broker makes it a dead letter; given to queues that this project declares. ``job_timeout``:
+    seconds that the jobs of a runner take at most, None: unknown; only for words about the broker's patience.
     """
 
     url: str = field(repr=False)
     ca_file: str | None = None
     delivery_limit: int = DELIVERY_LIMIT
+    job_timeout: float | None = None
 
     @property
     def shown(self) -> str:

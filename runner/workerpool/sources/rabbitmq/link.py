@@ -27,6 +27,7 @@ from workerpool.sources.rabbitmq.deliveries import Deliver
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import cancellable, translated
 from workerpool.sources.rabbitmq.line import Line
+from workerpool.sources.rabbitmq.patience import timed_out, too_long
 
 LOGGER = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Link:
         self._note_version()
         if self.connected:
             self._whole.set()
+        if warning := too_long(self.endpoint.job_timeout, self.version):
+            LOGGER.warning("%s: %s", self.endpoint.shown, warning)
 
     async def close(self) -> None:
         """Closes both connections; what was taken and not settled goes back to its queue. Nobody is told."""
@@ -171,6 +174,7 @@ class Link:
     def _consume_lost(self, why: str) -> None:
         self.epoch += 1
         self._whole.clear()
+        why = timed_out(why, self.endpoint.job_timeout, self.version)
         LOGGER.warning("%s: lost what jobs come by: %s; connecting again", self.endpoint.shown, why)
         for callback in self._on_lost:
             callback(why)
