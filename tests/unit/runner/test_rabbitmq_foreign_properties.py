@@ -134,6 +134,10 @@ def test_no_nonsense_in_properties_raises(
     [
         (b"\x04nameS\x00\x00\x00\x02J\xfc", {"name": b"J\xfc"}),
         (b"\x02\xff\xe9I\x00\x00\x00\x01", {"\ufffd\ufffd": 1}),
+        (
+            b"\x01\xffF\x00\x00\x00\x09\x01aS\x00\x00\x00\x02J\xfc" + b"\x01bS\x00\x00\x00\x01\xfc",
+            {"\ufffd": {"a": b"J\xfc"}, "b": b"\xfc"},
+        ),
         (b"\x01tT" + HUGE, {"t": 1_795_363_852_929_000}),
         (b"\x01tT" + struct.pack(">Q", 1_800_000_000_000), {"t": datetime.fromtimestamp(1_800_000_000, UTC)}),
         (b"\x01dD\x02\x00\x00\x00\x07", {"d": Decimal("0.07")}),

@@ -4,7 +4,7 @@ Foreign programs decide what is in a message's properties, headers and routing k
 """
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 from pamqp import frame
 from pamqp.commands import Basic
@@ -64,7 +64,7 @@ def readable_method(given: bytes) -> bytes:
 def _header(channel: int, size: int, properties: Properties) -> bytes | None:
     headers, content_type, encoding, message_id, timestamp = properties
     said = Basic.Properties(
-        headers=dict(headers),
+        headers={name: _sayable(value) for name, value in headers.items()},
         content_type=content_type,
         content_encoding=encoding,
         message_id=message_id,
@@ -74,6 +74,18 @@ def _header(channel: int, size: int, properties: Properties) -> bytes | None:
         return frame.marshal(ContentHeader(0, size, said), channel)
     except (TypeError, ValueError, OverflowError, struct.error):
         return None
+
+
+def _sayable(value: Any) -> Any:  # noqa: ANN401 - whatever a header holds
+    """``value`` with bytes of the type that pamqp writes: it reads texts that are not UTF-8 as another."""
+    match value:
+        case bytes():
+            return bytearray(value)
+        case dict():
+            return {name: _sayable(it) for name, it in value.items()}
+        case list():
+            return [_sayable(it) for it in value]
+    return value
 
 
 def _is_readable(given: bytes) -> bool:
