@@ -11,6 +11,7 @@ from aiormq.exceptions import AMQPError
 
 from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq import prefetch
+from workerpool.sources.rabbitmq.declare import ensure_missing
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.feeding import Feeding
 from workerpool.sources.rabbitmq.parts import Parts
@@ -59,6 +60,7 @@ class Upkeep:
     starved: bool = False
     _soon: asyncio.Event = field(default_factory=asyncio.Event)
     _apart: "asyncio.Task[int] | None" = None
+    _mended: int = 0
     _ended: int = 0
     _at: float = 0.0
     _rate: float = 0.0
@@ -90,7 +92,7 @@ class Upkeep:
         if not link.connected:
             self.watchdog.heard()
             return
-        for task in (self._reporting, self._consuming, self._resolving, self._returning, self._watching):
+        for task in (self._reporting, self._consuming, self._resolving, self._returning, self._watching, self._mending):
             try:
                 await task()
             except (SourceError, AMQPError) as error:
@@ -119,6 +121,16 @@ class Upkeep:
         if adjusted != feeding.prefetch or feeding.consumers.missing:
             feeding.prefetch = adjusted
             await feeding.consume()
+
+    async def _mending(self) -> None:
+        """What waits in the ladder for queues of others needs their lanes: looked at once per channel."""
+        parts = self.parts
+        if parts.link.epoch == self._mended:
+            return
+        others = sorted(parts.registry.known().keys() - parts.buffers.keys())
+        for text in await ensure_missing(parts.link, others, parts.link.endpoint.delivery_limit):
+            log.warning("%s", text)
+        self._mended = parts.link.epoch
 
     async def _resolving(self) -> None:
         """Retries that are not due, or jobs that came again, are not to wait here until a slot is free."""
