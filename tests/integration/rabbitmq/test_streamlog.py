@@ -1,5 +1,6 @@
 """A stream as a log: everything appended is read, in order, by whoever asks and by whoever follows."""
 
+import asyncio
 import time
 
 import pytest
@@ -8,6 +9,7 @@ from tests.support.linked import linked
 from tests.support.rabbitmq import Vhost
 from tests.support.waiting import eventually
 from workerpool.errors import SourceError
+from workerpool.sources.rabbitmq import streamfollowing
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.sending import Sender
@@ -99,6 +101,17 @@ async def test_whoever_reads_to_the_end_leaves_nothing_behind(vhost: Vhost) -> N
             await follower.sync()
             await follower.stop()
         assert await last_offset(watched.link, SUBSCRIPTIONS, PATIENCE) == 0
+
+
+async def test_many_find_the_end_of_an_empty_log_at_once(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamfollowing, "QUIET", 0.02)
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        followers = [Follower(log, lambda _: None) for _ in range(12)]
+        await asyncio.gather(*(it.start() for it in followers))
+        await asyncio.gather(*(it.sync(PATIENCE) for it in followers))
+        for it in followers:
+            await it.stop()
 
 
 async def test_the_end_is_behind_all_that_was_written_at_once(vhost: Vhost) -> None:

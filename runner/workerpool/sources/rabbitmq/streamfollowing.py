@@ -63,12 +63,12 @@ class Follower:
     async def _end(self, patience: float) -> int:
         """The number of the last message in the log."""
         try:
-            last = await last_offset(self._log.link, self._log.name, patience if self._next is not None else QUIET)
-            if last is None and self._next is not None:
-                raise self._unreadable()
-            if last is None:
+            seems_empty = self._next is None
+            last = await last_offset(self._log.link, self._log.name, QUIET if seems_empty else patience)
+            if last is None and seems_empty:
                 # A stream keeps what was ever written, for ever: this is done where there is nothing yet only.
-                await self._log.mark(uuid4().hex)
+                if self._next is None:
+                    await self._log.mark(uuid4().hex)
                 last = await last_offset(self._log.link, self._log.name, patience)
         except AMQPChannelError as error:
             raise self._unreadable(error) from None
