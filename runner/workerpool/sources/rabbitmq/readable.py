@@ -78,14 +78,11 @@ def _header(channel: int, size: int, properties: Properties) -> bytes | None:
 
 def _sayable(value: Any) -> Any:  # noqa: ANN401 - whatever a header holds
     """``value`` with bytes of the type that pamqp writes: it reads texts that are not UTF-8 as another."""
-    match value:
-        case bytes():
-            return bytearray(value)
-        case dict():
-            return {name: _sayable(it) for name, it in value.items()}
-        case list():
-            return [_sayable(it) for it in value]
-    return value
+    if isinstance(value, bytes):
+        return bytearray(value)
+    if isinstance(value, dict):
+        return {name: _sayable(it) for name, it in value.items()}
+    return [_sayable(it) for it in value] if isinstance(value, list) else value
 
 
 def _is_readable(given: bytes) -> bool:
