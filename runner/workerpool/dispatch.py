@@ -25,7 +25,8 @@ class Dispatcher:
     """Feeds ``lanes`` from ``source``.
 
     ``poll``: the longest interval in seconds between two looks at an idle queue. ``congested``: outcomes pile up faster
-    than the source takes them, so nothing more is claimed. ``claimed``: told the jobs of each claim and its seconds.
+    than the source takes them, so nothing more is claimed; ``held_up``: the same of one queue. ``claimed``: told the
+    jobs of each claim and its seconds.
     """
 
     source: JobSource
@@ -33,6 +34,7 @@ class Dispatcher:
     clock: Callable[[], float]
     poll: float = 2.0
     congested: Callable[[], bool] = field(default=lambda: False)
+    held_up: Callable[[str], bool] = field(default=lambda _queue: False)
     claimed: Callable[[Sequence[Job], float], None] = field(default=lambda _jobs, _seconds: None)
     turned: float = 0.0
     _round_trip: float = 0.002
@@ -57,7 +59,8 @@ class Dispatcher:
         trouble = 0.0
         while not self._draining:
             self.turned = self.clock()
-            wants = {lane.config.queue: n for lane in self.lanes if (n := lane.want(self._round_trip))}
+            lanes = [lane for lane in self.lanes if not self.held_up(lane.config.queue)]
+            wants = {lane.config.queue: n for lane in lanes if (n := lane.want(self._round_trip))}
             if not wants or self.congested():
                 self._room.clear()
                 await self._wait_for_room()
@@ -77,7 +80,7 @@ class Dispatcher:
                 pause = FIRST_POLL if woken else min(self.poll, pause * 2)
         try:
             await self.source.retire()
-        except SourceError as error:
+        except (SourceError, ConfigError) as error:
             log.warning("What was taken ahead is given back only at the end: %s", error)
 
     async def _claim(self, wants: dict[str, int]) -> list[Job]:

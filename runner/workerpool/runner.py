@@ -92,6 +92,7 @@ class Runner:
             self.clock,
             self.settings.poll_interval or DEFAULT_POLL,
             congested=lambda: settler.congested,
+            held_up=settler.held_up,
             claimed=self._claimed,
         )
         self._dispatcher = dispatcher

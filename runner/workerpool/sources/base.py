@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from workerpool.errors import SourceUnavailable
 from workerpool.outcome import Outcome
 
 
@@ -39,6 +40,17 @@ class Settlement(NamedTuple):
     outcome: Outcome
     duration: float
     worker: str
+
+
+class PartlySettled(SourceUnavailable):
+    """Some outcomes are settled. ``refused`` are not, because of ``cause``; ``stale``: as ``settle`` returns it."""
+
+    def __init__(self, cause: Exception, stale: Sequence[Job], refused: Sequence[Settlement]) -> None:
+        """Says what the cause says."""
+        self.cause = cause
+        self.stale = stale
+        self.refused = refused
+        super().__init__(str(cause))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,10 @@ class JobSource(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
-        """Carries out the outcomes durably; returns the jobs whose lease was lost (nothing was changed for those)."""
+        """Carries out the outcomes durably; returns the jobs whose lease was lost (nothing was changed for those).
+
+        Raises PartlySettled when the server takes only some of them: others are not to wait for those.
+        """
         ...
 
     async def mark(self, job: Job) -> bool:

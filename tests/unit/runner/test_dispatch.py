@@ -190,5 +190,26 @@ async def test_while_outcomes_pile_up_nothing_is_claimed() -> None:
     await stand.close()
 
 
+async def test_a_queue_whose_outcomes_are_not_taken_is_not_claimed_from_until_they_are() -> None:
+    held_up = True
+    stand = await a_stand(immediate, make_source=Watched)
+    source = stand.source
+    assert isinstance(source, Watched)
+    dispatcher = Dispatcher(source, [stand.lane], stand.clock, held_up=lambda queue: held_up and queue == QUEUE)
+    stand.lane.hungry = dispatcher.hungry
+    stand.engine.enqueue(QUEUE, [NewJob("1")])
+    task = asyncio.create_task(dispatcher.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert source.wants == []
+    held_up = False
+    dispatcher.hungry()
+    assert await stand.settles(1) == [("1", "Succeeded")]
+    dispatcher.drain()
+    async with asyncio.timeout(DEADLINE):
+        await task
+    await stand.close()
+
+
 def _sleepy(source: Watched) -> None:
     source.sleepy = True

@@ -11,7 +11,7 @@ from workerpool import settler as module
 from workerpool.errors import ConfigError, PayloadError, SchemaError, SourceError, SourceUnavailable
 from workerpool.outcome import SUCCEEDED, DeadLetter, Interrupted, Outcome, Succeeded
 from workerpool.settler import BATCH, Settler
-from workerpool.sources.base import Job, Settlement
+from workerpool.sources.base import Job, PartlySettled, Settlement
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.source import MemorySource
 
@@ -99,6 +99,19 @@ async def test_what_comes_during_an_exchange_goes_with_the_next() -> None:
     async with asyncio.timeout(DEADLINE):
         await settler.drained()
     assert server.batches == [[1], [2, 3]]
+    settler.close()
+    await task
+
+
+async def test_what_comes_to_an_idle_settler_is_waited_for() -> None:
+    told = Told()
+    settler = Settler(Server(), told)
+    task = asyncio.create_task(settler.run())
+    async with asyncio.timeout(DEADLINE):
+        await settler.drained()
+        settler.add(a_settlement(1))
+        await settler.drained()
+    assert told.done == [1]
     settler.close()
     await task
 
@@ -290,3 +303,59 @@ async def test_closing_waits_for_what_is_still_to_be_settled() -> None:
     async with asyncio.timeout(DEADLINE):
         await task
     assert server.stored == {1: Interrupted()}
+
+
+async def test_outcomes_that_are_refused_wait_alone_and_are_sent_again() -> None:
+    """Neither the other outcomes nor claims wait for them, and those that were taken are not sent again."""
+    refusals = 3
+    told = Told()
+
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        nonlocal refusals
+        refused = [it for it in batch if it.job.id in {1, 3}]
+        if refused and refusals:
+            refusals -= 1
+            raise PartlySettled(SourceUnavailable("full"), [it.job for it in batch if it.job.id == 2], refused)
+        assert not settler.congested
+        return []
+
+    server = Server(answer)
+    settler = Settler(server, told)
+    for number in range(5):
+        settler.add(a_settlement(number))
+    await finish(settler)
+    assert (told.done, told.stale) == ([0, 2, 4, 1, 3], [2])
+    assert server.batches == [[0, 1, 2, 3, 4], [1, 3], [1, 3], [1, 3]]
+    assert settler.backlog == 0
+
+
+async def test_a_queue_whose_outcomes_are_refused_without_end_is_not_claimed_from() -> None:
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        raise PartlySettled(SourceUnavailable("full"), [], batch)
+
+    settler = Settler(Server(answer), Told())
+    for number in range(BATCH):
+        settler.add(a_settlement(number))
+    task = asyncio.create_task(settler.run())
+    async with asyncio.timeout(DEADLINE):
+        while not settler.held_up("orders"):  # noqa: ASYNC110 - one turn of the loop, not a pause
+            await asyncio.sleep(0)
+    assert (settler.held_up("parcels"), settler.congested) == (False, False)
+    task.cancel()
+
+
+async def test_of_a_batch_only_the_outcome_that_can_not_be_stored_is_buried() -> None:
+    def answer(batch: Sequence[Settlement]) -> Sequence[Job]:
+        poison = [it for it in batch if it.outcome == Succeeded("poison")]
+        if poison:
+            raise PartlySettled(PayloadError("no such name"), [], poison)
+        return []
+
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number in range(3):
+        settler.add(a_settlement(number, Succeeded("poison") if number == 1 else SUCCEEDED))
+    await finish(settler)
+    assert (sorted(told.done), told.stale) == ([0, 1, 2], [])
+    assert [len(batch) for batch in server.batches] == [3, 1, 1]
+    assert isinstance(server.stored[1], DeadLetter)

@@ -1,9 +1,11 @@
 """A message between its arrival and its acknowledgement."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from workerpool.sources.base import Job
 from workerpool.sources.rabbitmq.envelope import Envelope
+from workerpool.sources.rabbitmq.outgoing import Outgoing
 
 
 @dataclass(slots=True, eq=False)
@@ -13,8 +15,9 @@ class Delivery:
     ``epoch`` and ``tag`` are its lease: a delivery of an older epoch belongs to the broker again. ``number``: how often
     the message was delivered before. ``message_id``: of a message that this project published, else None. ``crashes``:
     those charged so far. ``since``: when it arrived (steady seconds). ``routed``, ``recorded``: how far an outcome got
-    whose settlement was broken off. ``settling``: its outcome is being carried out; ``over``: it was. ``left``: when
-    its handler gave it up without an outcome (steady seconds).
+    whose settlement was broken off; ``sent``: what was confirmed of its messages while others were not.
+    ``settling``: its outcome is being carried out; ``over``: it was. ``left``: when its handler gave it up without an
+    outcome (steady seconds).
     """
 
     epoch: int
@@ -28,6 +31,7 @@ class Delivery:
     settling: bool = False
     routed: bool = False
     recorded: bool = False
+    sent: Sequence[Outgoing] = ()
     over: bool = False
     left: float | None = None
     job: Job = field(init=False)

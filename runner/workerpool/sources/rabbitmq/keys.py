@@ -10,6 +10,7 @@ died between the two, or is about to get it; after ``ABANDONED`` seconds it is t
 
 import asyncio
 import json
+import logging
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -18,10 +19,13 @@ from typing import Any, Final, NamedTuple
 from aiormq.abc import AbstractChannel
 from aiormq.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from workerpool.errors import SourceError
+from workerpool.errors import SourceError, SourceUnavailable
+from workerpool.sources.rabbitmq.faults import reason, translated
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool_contract.rabbitmq import key_queue
+
+log = logging.getLogger("workerpool.rabbitmq")
 
 HOLDER: Final = "x-max-length-bytes"
 EXPIRY: Final = "x-expires"
@@ -36,6 +40,8 @@ ABANDONED: Final = 15.0
 LOOK: Final = 0.02
 """Seconds between two looks at a key that is being taken by somebody else."""
 TRIES: Final = 5
+FREE_TIMEOUT: Final = 10.0
+"""Seconds that freeing one key may take."""
 
 _DIFFERENT = re.compile(r"inequivalent arg '(?P<name>[^']+)'.* current is (?:the value )?'?(?P<value>none|\d+)")
 
@@ -74,12 +80,25 @@ class Keys:
         return answers
 
     async def release(self, held: Iterable[tuple[str, str, int]]) -> None:
-        """Frees keys, each given as queue, key and id of the job that had it. Another job's is left alone."""
+        """Frees keys, each given as queue, key and id of the job that had it. Another job's is left alone.
+
+        A key that the broker doesn't let go of is logged: it expires, and the job is done all the same. Raises
+        SourceUnavailable only when the connection is lost.
+        """
         for queue, key, id_ in held:
-            name = key_queue(queue, key)
-            if await self._holder(name, Request(queue, key, id_)) is None:
-                async with self._link.scratch() as channel:
-                    await channel.queue_delete(name)
+            try:
+                async with asyncio.timeout(FREE_TIMEOUT):
+                    with translated(self._link.endpoint):
+                        await self._free(key_queue(queue, key), Request(queue, key, id_))
+            except SourceUnavailable:
+                raise
+            except (SourceError, TimeoutError) as error:
+                log.warning("The unique key of job %d of %s stays until it expires: %s", id_, queue, reason(error))
+
+    async def _free(self, name: str, request: Request) -> None:
+        if await self._holder(name, request) is None:
+            async with self._link.scratch() as channel:
+                await channel.queue_delete(name)
 
     async def _claim_all(self, wanted: Sequence[tuple[str, Request]]) -> dict[str, int | None]:
         owners: dict[str, int | None] = {}

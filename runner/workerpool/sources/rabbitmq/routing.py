@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from aiormq.exceptions import ChannelNotFoundEntity
 
+from workerpool.errors import ConfigError, PayloadError, SourceError
 from workerpool.sources.rabbitmq.declare import ensure_queue, ensure_shared
+from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.outgoing import Fate, Outgoing, Refused, Unroutable
 from workerpool.sources.rabbitmq.sending import Sender
@@ -37,6 +39,29 @@ class Routing:
             await self._sender.send(messages)
         except Unroutable as error:
             await self._send_again(error.messages)
+
+    async def outcomes(self, messages: Sequence[Outgoing]) -> tuple[list[Fate], SourceError | ConfigError | None]:
+        """As ``send``, but tells what became of each message, and the error of those that were not taken.
+
+        Raises what ``Sender.outcomes`` raises: nothing is known of any message then. PayloadError is the error of a
+        queue name that the broker can't have.
+        """
+        fates = await self._sender.outcomes(messages)
+        back = [index for index, fate in enumerate(fates) if fate is Fate.RETURNED]
+        if back:
+            try:
+                with translated(self._link.endpoint):
+                    again = await self._ready_for([messages[index] for index in back])
+                    second = await self._sender.outcomes(again)
+            except PayloadError as error:
+                return fates, error
+            except ConfigError as error:
+                return fates, PayloadError(str(error))
+            except SourceError as error:
+                return fates, error
+            for index, fate in zip(back, second, strict=True):
+                fates[index] = fate
+        return fates, self._sender.failure(messages, fates)
 
     async def send_to_topic(self, topic: str, messages: Sequence[Outgoing]) -> None:
         """As ``send``, for many messages to the exchanges of one topic, in order."""
@@ -71,11 +96,15 @@ class Routing:
 
     async def _send_again(self, returned: Sequence[Outgoing]) -> None:
         """What came back, to queues that are there now."""
+        await self._sender.send(await self._ready_for(returned))
+
+    async def _ready_for(self, returned: Sequence[Outgoing]) -> list[Outgoing]:
+        """Declares the queues of what came back; returns it addressed to them."""
         await ensure_shared(self._link)
         for queue in dict.fromkeys(_work_queue(it) for it in returned):
             self._declared.discard(queue)
             await self._declare(queue)
-        await self._sender.send([_direct(it) for it in returned])
+        return [_direct(it) for it in returned]
 
     async def _declare(self, queue: str) -> None:
         await ensure_queue(self._link, queue, self._link.endpoint.delivery_limit)

@@ -46,13 +46,17 @@ class Sender:
         Raises Unroutable, Refused, PayloadError (nothing was sent) or SourceUnavailable; after the last, and after a
         cancellation, each of them may or may not be on the broker.
         """
-        fates = await self.outcomes(messages)
+        failure = self.failure(messages, await self.outcomes(messages))
+        if failure is not None:
+            raise failure
+
+    def failure(self, messages: Sequence[Outgoing], fates: Sequence[Fate]) -> Refused | Unroutable | None:
+        """The error that ``send`` raises for these fates of ``messages``; None when all were confirmed."""
         refused = [message for message, fate in zip(messages, fates, strict=True) if fate is Fate.REFUSED]
         if refused:
-            raise Refused(self._link.endpoint.shown, refused)
+            return Refused(self._link.endpoint.shown, refused)
         returned = [message for message, fate in zip(messages, fates, strict=True) if fate is Fate.RETURNED]
-        if returned:
-            raise Unroutable(self._link.endpoint.shown, returned)
+        return Unroutable(self._link.endpoint.shown, returned) if returned else None
 
     async def outcomes(self, messages: Sequence[Outgoing]) -> list[Fate]:
         """What the broker did with each message. Raises PayloadError and SourceUnavailable as ``send``."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from uuid import UUID
 
-from workerpool.errors import LeaseLost, SourceError, SourceUnavailable
+from workerpool.errors import LeaseLost, PayloadError, SourceError, SourceUnavailable
 from workerpool.outcome import Completed, Stale
-from workerpool.sources.base import Job, Settlement, Subscription
+from workerpool.sources.base import Job, PartlySettled, Settlement, Subscription
 from workerpool.sources.rabbitmq.control import Ear
 from workerpool.sources.rabbitmq.counting import count_queues
 from workerpool.sources.rabbitmq.delivery import Delivery
@@ -23,6 +23,7 @@ from workerpool.sources.rabbitmq.marks import Numbered
 from workerpool.sources.rabbitmq.outcomes import Plan, plan
 from workerpool.sources.rabbitmq.parts import Clocks, Parts, parts_of
 from workerpool.sources.rabbitmq.reporting import Reporter, Totals
+from workerpool.sources.rabbitmq.settling import Unfinished
 from workerpool.sources.rabbitmq.upkeep import Upkeep
 from workerpool_contract.backlog import Backlog
 from workerpool_contract.runnerreport import Control, RunnerReport
@@ -163,7 +164,14 @@ class RabbitmqSource:
             plans.append(plan(it, now, parts.fresh))
             carried.append(it)
         if plans:
-            await parts.settling.carry_out(plans)
+            try:
+                await parts.settling.carry_out(plans)
+            except Unfinished as error:
+                self.totals.count([it for it in carried if it.job.handle.over])
+                refused = [it for it in carried if not it.job.handle.over]
+                # No job is at fault for what the broker may take later.
+                cause = error.cause if isinstance(error.cause, PayloadError) else error
+                raise PartlySettled(cause, stale, refused) from None
             self.totals.count(carried)
         return stale
 
