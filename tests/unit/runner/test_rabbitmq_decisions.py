@@ -45,7 +45,7 @@ def test_only_a_redelivery_has_a_number() -> None:
     assert delivery_number({"x-delivery-count": 3}, redelivered=True) == 3
     assert delivery_number({"x-delivery-count": 3}, redelivered=False) == 0
     assert delivery_number({"x-delivery-count": "3"}, redelivered=True) == 0
-    assert delivery_number({}, redelivered=True) == 0
+    assert delivery_number({}, redelivered=True) == 1
 
 
 @pytest.mark.parametrize(("limit", "at"), [(20, 2), (5, 2), (3, 1), (1, 1), (-1, 1)])

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from workerpool.sources.base import Job
-from workerpool.sources.rabbitmq.buffer import Buffer
-from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.history import finished_record
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.intake import Intake
@@ -24,7 +22,6 @@ class Cancelling:
     holding: Holding
     settling: Settling
     intake: Intake
-    buffers: Sequence[Buffer]
     sender: Sender
     wall: Callable[[], float]
 
@@ -33,26 +30,26 @@ class Cancelling:
 
         A job whose outcome is being settled at this moment is left alone. Raises SourceError.
         """
-        worked_on = [it for it in self.holding.jobs.values() if it.envelope.id in ids and not it.settling]
-        waiting = [it for buffer in self.buffers for it in buffer.find(ids)]
-        waiting += [it for it in self.intake.unresolved if it.envelope.id in ids]
-        for it in waiting:
-            self._take_out(it)
+        jobs = [it for it in self.holding.jobs.values() if it.envelope.id in ids and self.holding.is_free(it)]
+        worked_on = [it for it in jobs if not (it.routed or it.recorded)]
+        withdrawn = self.intake.withdraw(ids)
         now = round(self.wall() * 1000)
         plans = [
-            Plan(it, NOTHING, finished_record(it.charged(), "cancelled", now, worker="")) for it in worked_on + waiting
+            Plan(it, NOTHING, finished_record(it.charged(), "cancelled", now, worker=""))
+            for it in (*worked_on, *withdrawn.deliveries)
         ]
         if plans:
-            await self.settling.carry_out(plans)
+            try:
+                await self.settling.carry_out(plans)
+            except BaseException:
+                # Nobody was told that they are cancelled, so they go on as if nothing had been tried.
+                for plan in plans:
+                    plan.delivery.recorded = False
+                self.intake.restore(withdrawn)
+                raise
         return [plan.delivery.envelope.id for plan in plans], [it.job for it in worked_on]
 
     async def answer(self, reply_to: str, correlation_id: str | None, ids: Sequence[int]) -> None:
         """Tells who asked which of the jobs were here. Raises SourceError."""
         body = json.dumps({"boot": self.boot, "ids": list(ids), "correlation": correlation_id}).encode()
         await self.sender.send([Outgoing("", reply_to, body, {}, mandatory=False, persistent=False)])
-
-    def _take_out(self, it: Delivery) -> None:
-        self.intake.discard(it)
-        for buffer in self.buffers:
-            if buffer.queue == it.envelope.queue:
-                buffer.remove(it)

@@ -7,9 +7,12 @@ waited in a runner that died is not to blame.
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, Final
 
 from workerpool_contract.rabbitmq import HEADER_DELIVERIES
+
+HEADER_ACQUIRED: Final = "x-acquired-count"
+"""From 4.3 on a quorum queue gives this one alone with what was only returned."""
 
 
 def delivery_number(headers: Mapping[str, Any], *, redelivered: bool) -> int:
@@ -17,8 +20,18 @@ def delivery_number(headers: Mapping[str, Any], *, redelivered: bool) -> int:
     if not redelivered:
         # A count that a dead letter of another queue brought along is not this queue's.
         return 0
+    if is_uncounted(headers, redelivered=redelivered):
+        return 1
     count = headers.get(HEADER_DELIVERIES)
     return count if type(count) is int and count > 0 else 0
+
+
+def is_uncounted(headers: Mapping[str, Any], *, redelivered: bool) -> bool:
+    """Whether a message came again from a queue that counts no deliveries: a classic one.
+
+    Only a copy can remember its crashes then.
+    """
+    return redelivered and HEADER_DELIVERIES not in headers and HEADER_ACQUIRED not in headers
 
 
 def charged(before: int, deliveries: int, marked: AbstractSet[int], forgiven: AbstractSet[int]) -> int:

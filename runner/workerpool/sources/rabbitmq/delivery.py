@@ -16,7 +16,8 @@ class Delivery:
     the message was delivered before. ``message_id``: of a message that this project published, else None. ``crashes``:
     those charged so far. ``since``: when it arrived (steady seconds). ``routed``, ``recorded``: how far an outcome got
     whose settlement was broken off; ``sent``: what was confirmed of its messages while others were not.
-    ``settling``: its outcome is being carried out; ``over``: it was. ``left``: when its handler gave it up without an
+    ``settling``: its outcome is being carried out; ``over``: it was, or the delivery was given back. ``readable``: the
+    envelope has all of the message, which may be published again. ``left``: when its handler gave it up without an
     outcome (steady seconds).
     """
 
@@ -33,6 +34,7 @@ class Delivery:
     recorded: bool = False
     sent: Sequence[Outgoing] = ()
     over: bool = False
+    readable: bool = True
     left: float | None = None
     job: Job = field(init=False)
 

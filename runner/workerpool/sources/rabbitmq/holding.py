@@ -8,6 +8,7 @@ from typing import Final
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
 
+from workerpool.errors import SourceUnavailable
 from workerpool.sources.base import Job
 from workerpool.sources.rabbitmq.acks import Acks, ack_frames
 from workerpool.sources.rabbitmq.delivery import Delivery
@@ -25,7 +26,7 @@ class Holding:
     jobs: dict[int, Delivery] = field(default_factory=dict)
     unsettled: Counter[str] = field(default_factory=Counter)
     _acks: Acks = field(default_factory=Acks)
-    _recent: deque[str] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _recent: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
     def has(self, it: Delivery) -> bool:
         """Whether the job that was handed out is still this process's own."""
@@ -43,9 +44,16 @@ class Holding:
         """The delivery became a job that somebody works on."""
         self.jobs[it.tag] = it
 
-    def was_settled(self, message_id: str) -> bool:
-        """Whether this process settled the message not long ago; the broker did not get the acknowledgement then."""
-        return message_id in self._recent
+    def is_free(self, it: Delivery) -> bool:
+        """Whether nobody settles the delivery at the moment, or did, so that it may be settled in another way."""
+        return self.is_current(it) and not it.settling and not it.over
+
+    def was_settled(self, it: Delivery) -> bool:
+        """Whether this process settled the message not long ago; the broker did not get the acknowledgement then.
+
+        The copies that several queues get of a message to a topic have one message id.
+        """
+        return it.message_id is not None and (it.lane, it.message_id) in self._recent
 
     def left_before(self, moment: float) -> list[Delivery]:
         """Jobs that were given up without an outcome until ``moment`` (steady seconds), and still are held."""
@@ -55,29 +63,40 @@ class Holding:
     async def ack(self, deliveries: Iterable[Delivery]) -> None:
         """Acknowledges what is finished: the contiguous part in one go. What belongs to an older epoch is only noted.
 
-        Nothing is raised for a channel that ends meanwhile: the broker delivers again then, and ``was_settled`` tells.
+        Nothing is acknowledged twice, which would cost the channel. Nothing is raised for a channel that ends
+        meanwhile: the broker delivers again then, and ``was_settled`` tells.
         """
         for it in deliveries:
+            if it.over:
+                continue
             it.over = True
             if it.message_id is not None:
-                self._recent.append(it.message_id)
+                self._recent.append((it.lane, it.message_id))
             if it.epoch == self.link.epoch:
                 self._forget(it)
                 self._acks.done(it.tag)
-        acks = self._acks.take()
-        if acks and self.link.connected:
+        try:
             channel = self.link.consume_channel()
+        except SourceUnavailable:
+            return
+        acks = self._acks.take()
+        if acks:
             assert isinstance(channel, Channel)
             frames = ack_frames(channel.number, acks)
             await channel.write_queue.put(ChannelFrame(payload=frames, should_close=False))
 
     async def requeue(self, deliveries: Iterable[Delivery]) -> None:
-        """Gives deliveries back to their queues. Raises what aiormq raises for a closed channel."""
+        """Gives deliveries back to their queues, those that are settled left out.
+
+        Raises SourceUnavailable, and what aiormq raises for a closed channel.
+        """
         for it in deliveries:
-            if it.epoch == self.link.epoch:
+            if self.is_free(it):
+                channel = self.link.consume_channel()
+                it.over = True
                 self._forget(it)
                 self._acks.gone(it.tag)
-                await self.link.consume_channel().basic_nack(it.tag, requeue=True, wait=False)
+                await channel.basic_nack(it.tag, requeue=True, wait=False)
 
     def lost(self) -> list[Job]:
         """The channel is gone and with it everything; returns the jobs that were handed out."""

@@ -8,17 +8,17 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from workerpool.sources.rabbitmq.buffer import Buffer
-from workerpool.sources.rabbitmq.crashes import charged, delivery_number
+from workerpool.sources.rabbitmq.crashes import charged, delivery_number, is_uncounted
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.envelope import Envelope, Invalid, encode, is_own
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.ladder import KEPT
 from workerpool.sources.rabbitmq.marks import Marks, Numbered, Question
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
-from workerpool.sources.rabbitmq.outcomes import invalid, waiting
+from workerpool.sources.rabbitmq.outcomes import Plan, invalid, unsayable, waiting
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.settling import Settling
 
@@ -26,6 +26,18 @@ log = logging.getLogger("workerpool.rabbitmq")
 
 MARKS_MARGIN: Final = 60.0
 """Seconds by which clocks may differ: marks are looked for from that long before the job was enqueued."""
+
+
+class Withdrawn(NamedTuple):
+    """Jobs that were taken out, to be settled in another way: ``again`` those to be judged yet, and ``other`` ones."""
+
+    again: Sequence[tuple[Delivery, bool]]
+    other: Sequence[Delivery]
+
+    @property
+    def deliveries(self) -> Sequence[Delivery]:
+        """All of them."""
+        return [*(it for it, _ in self.again), *self.other]
 
 
 @dataclass(slots=True)
@@ -59,7 +71,7 @@ class Intake:
         job = job_of(it, now, self.fresh, self.max_payload)
         envelope = job.envelope if isinstance(job, Invalid) else job
         number = delivery_number(it.properties.headers, redelivered=it.redelivered) if it.redelivered else 0
-        own = is_own(it.properties)
+        own, broken = is_own(it.properties), isinstance(job, Invalid)
         delivery = Delivery(
             epoch,
             it.tag,
@@ -69,12 +81,14 @@ class Intake:
             number,
             self.last,
             envelope.crashes,
+            readable=not broken,
         )
         self.holding.arrived(it.queue)
         if isinstance(job, Invalid):
             self._broken.append((delivery, job))
         elif number or it.redelivered:
-            return self._was_here_before(delivery, own=own)
+            uncounted = is_uncounted(it.properties.headers, redelivered=it.redelivered)
+            return self._was_here_before(delivery, uncounted=uncounted)
         else:
             return self._place(delivery, now)
         return False
@@ -87,7 +101,12 @@ class Intake:
     @property
     def unresolved(self) -> Sequence[Delivery]:
         """What waits for ``resolve``."""
-        return [*(it for it, _ in self._broken), *self._early, *(it for it, _ in self._again), *self._settled]
+        return [*(it for it, _ in self._broken), *self.jobs, *self._settled]
+
+    @property
+    def jobs(self) -> Sequence[Delivery]:
+        """The jobs that wait for ``resolve``, without those that are over and what can't be one."""
+        return [*self._early, *(it for it, _ in self._again)]
 
     async def resolve(self) -> int:
         """Asks and tells the broker what needs it; returns how many jobs went back to their queue as a copy.
@@ -96,42 +115,64 @@ class Intake:
         would be acknowledged twice.
         """
         async with self.resolving:
-            return await self._resolve()
+            try:
+                return await self._resolve()
+            finally:
+                # The broker may have taken some and refused others, which stay.
+                self._forget_over()
 
     async def _resolve(self) -> int:
         again = 0
         if self._again:
             again = await self._judge()
-        if self._broken:
-            await self._bury()
         if self._early:
             await self._send_on()
+        if self._broken:
+            await self._bury()
         if self._settled:
             done, self._settled = self._settled, []
             log.info("%d jobs that were settled already came again and are not run twice", len(done))
             await self.holding.ack(done)
         return again
 
+    def _forget_over(self) -> None:
+        self._broken = [entry for entry in self._broken if not entry[0].over]
+        self._again = [entry for entry in self._again if not entry[0].over]
+        self._early = [it for it in self._early if not it.over]
+
     def clear(self) -> None:
         """The channel is gone and everything with it."""
         for waiting_ in (self._broken, self._early, self._again, self._settled):
             waiting_.clear()
 
-    def discard(self, it: Delivery) -> None:
-        """This one is settled in another way."""
-        self._broken = [entry for entry in self._broken if entry[0] is not it]
-        self._again = [entry for entry in self._again if entry[0] is not it]
-        for waiting_ in (self._early, self._settled):
-            if it in waiting_:
-                waiting_.remove(it)
+    def withdraw(self, ids: frozenset[int]) -> Withdrawn:
+        """Takes out the jobs of these ids that nobody settles, here and in the buffers."""
+        again = [entry for entry in self._again if entry[0].envelope.id in ids and self.holding.is_free(entry[0])]
+        self._again = [entry for entry in self._again if entry not in again]
+        other = [it for it in self._early if it.envelope.id in ids and self.holding.is_free(it)]
+        self._early = [it for it in self._early if it not in other]
+        for buffer in self.buffers.values():
+            found = [it for it in buffer.find(ids) if self.holding.is_free(it)]
+            for it in found:
+                buffer.remove(it)
+            other += found
+        return Withdrawn(again, other)
 
-    def _was_here_before(self, it: Delivery, *, own: bool) -> bool:
-        if it.message_id is not None and self.holding.was_settled(it.message_id):
+    def restore(self, withdrawn: Withdrawn) -> None:
+        """Puts back what was withdrawn and is not settled after all."""
+        self._again += [entry for entry in withdrawn.again if self.holding.is_free(entry[0])]
+        now = self.wall()
+        for it in withdrawn.other:
+            if self.holding.is_free(it):
+                self._place(it, now)
+
+    def _was_here_before(self, it: Delivery, *, uncounted: bool) -> bool:
+        if self.holding.was_settled(it):
             self._settled.append(it)
             return False
         if not it.number:
             return self._place(it, self.wall())
-        self._again.append((it, own))
+        self._again.append((it, uncounted))
         return True
 
     def _place(self, it: Delivery, now: float) -> bool:
@@ -149,7 +190,7 @@ class Intake:
     async def _bury(self) -> None:
         broken = self._broken
         now = round(self.wall() * 1000)
-        plans = [invalid(it, refused.body, f"the payload {refused.why}", now) for it, refused in broken]
+        plans = [_letter(it, refused, now) for it, refused in broken if self.holding.is_free(it)]
         for plan in plans:
             log.error(
                 "Dead letter (invalid): a message of %s: %s", plan.delivery.lane, plan.record and plan.record["error"]
@@ -158,14 +199,16 @@ class Intake:
         self._broken = [entry for entry in self._broken if entry not in broken]
 
     async def _send_on(self) -> None:
-        early, now = self._early, self.wall()
-        await self._copy(early, [waiting(it.charged(), _remaining(it.envelope, now)) for it in early])
+        early, now = [it for it in self._early if self.holding.is_free(it)], self.wall()
+        await self._copy([(it, waiting(it.charged(), _remaining(it.envelope, now))) for it in early])
         self._early = [it for it in self._early if it not in early]
 
     async def _judge(self) -> int:
-        asked = list(self._again)
+        asked = [entry for entry in self._again if self.holding.is_free(entry[0])]
         questions = [
-            Question(Numbered(it.lane, it.message_id, it.number), it.crashes) for it, _ in asked if it.message_id
+            Question(Numbered(it.lane, it.message_id, it.number), it.envelope.crashes)
+            for it, _ in asked
+            if it.message_id
         ]
         found: dict[int, int] = {}
         if questions:
@@ -173,24 +216,48 @@ class Intake:
             answers = await self.marks.judge(questions, since)
             found = dict(zip((it.tag for it, _ in asked if it.message_id), answers, strict=True))
         copied: list[Delivery] = []
-        for it, _ in asked:
-            if not self.holding.is_current(it):
-                continue
+        # What was given back or cancelled while the broker was asked is in other hands.
+        asked = [entry for entry in asked if entry in self._again and self.holding.is_free(entry[0])]
+        for it, uncounted in asked:
             it.crashes = found.get(it.tag, charged(it.envelope.crashes, it.number, frozenset(), frozenset()))
             # A foreign message has nothing by which it could be known again: its copy has.
-            if it.message_id is None or it.number >= self.rehome_at:
+            if it.message_id is None or uncounted or it.number >= self.rehome_at:
                 copied.append(it)
-        await self._copy(copied, [Outgoing("", it.lane, *encode(it.charged())) for it in copied])
         settled = set(copied)
-        self._again = [entry for entry in self._again if entry not in asked]
+        self._again = [entry for entry in self._again if entry not in asked or entry[0] in settled]
         for it, _ in asked:
-            if it not in settled and self.holding.is_current(it):
+            if it not in settled:
                 self._place(it, self.wall())
+        await self._copy([(it, Outgoing("", it.lane, *encode(it.charged()))) for it in copied])
+        self._again = [entry for entry in self._again if entry[0] not in settled]
         return len(copied)
 
-    async def _copy(self, deliveries: Sequence[Delivery], copies: Sequence[Outgoing]) -> None:
-        if deliveries:
-            await self.settling.replace(deliveries, copies)
+    async def _copy(self, copies: Sequence[tuple[Delivery, Outgoing]]) -> None:
+        """Replaces each delivery by its copy; what can't be published is buried instead of being in the way of all."""
+        good: list[tuple[Delivery, Outgoing]] = []
+        for it, copy in copies:
+            why = unsayable(copy)
+            if why is None:
+                good.append((it, copy))
+            else:
+                it.readable = False
+                broken = Invalid(
+                    it.envelope, it.envelope.payload.encode(), f"came with headers that can't be kept: {why}"
+                )
+                self._broken.append((it, broken))
+                self._again = [entry for entry in self._again if entry[0] is not it]
+                self._early = [other for other in self._early if other is not it]
+        if good:
+            await self.settling.replace([it for it, _ in good], [copy for _, copy in good])
+
+
+def _letter(it: Delivery, refused: Invalid, now: int) -> Plan:
+    """The dead letter of a message that can't be a job; without its headers where nobody could publish those."""
+    plan = invalid(it, refused.body, f"the payload {refused.why}", now)
+    if any(unsayable(message) for message in plan.outgoing):
+        it.envelope = it.envelope._replace(headers=None, key=None)
+        plan = invalid(it, refused.body, f"the payload {refused.why}", now)
+    return plan
 
 
 def _remaining(job: Envelope, now: float) -> float:

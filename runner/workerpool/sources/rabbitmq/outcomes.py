@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from workerpool.errors import PayloadError
 from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Output, Retry, Succeeded
 from workerpool.sources.base import Settlement
 from workerpool.sources.rabbitmq.deadletters import DeadJob, encode_dead
@@ -11,7 +12,11 @@ from workerpool.sources.rabbitmq.envelope import Envelope, encode
 from workerpool.sources.rabbitmq.history import Record, finished_record
 from workerpool.sources.rabbitmq.ladder import wait_exchange
 from workerpool.sources.rabbitmq.outgoing import Outgoing
+from workerpool.sources.rabbitmq.outgoing import encode as encode_frames
 from workerpool_contract.rabbitmq import dead, lane, lanes, topic_exchange
+
+FRAME: Final = 4096
+"""Bytes of a frame's body that every broker takes."""
 
 
 class Plan(NamedTuple):
@@ -58,8 +63,27 @@ def waiting(job: Envelope, remaining: float) -> Outgoing:
 
 
 def handed_back(job: Envelope) -> Outgoing:
-    """A job that comes next: a copy, which the broker has not delivered yet, in the lane that is taken first."""
-    return Outgoing("", lanes(job.queue).high, *encode(job._replace(due=None)))
+    """A job that comes next: a copy, which the broker has not delivered yet, in the lane that is taken first.
+
+    A job of low priority stays among its like: it would overtake all others.
+    """
+    there = lanes(job.queue)
+    return Outgoing("", there.high if job.priority >= 0 else there.low, *encode(job._replace(due=None)))
+
+
+def given_back(job: Envelope, now: float) -> Outgoing:
+    """A job that nobody started by ``now`` (unix seconds): as ``handed_back``, or on its way until it is due."""
+    remaining = 0.0 if job.due is None else job.due / 1000 - now
+    return waiting(job, remaining) if remaining > 0 else handed_back(job)
+
+
+def unsayable(message: Outgoing) -> str | None:
+    """Why a message can't be published, whatever the state of the broker; None when it can."""
+    try:
+        encode_frames(message, "", 1, FRAME)
+    except PayloadError as error:
+        return str(error)
+    return None
 
 
 def invalid(delivery: Delivery, body: bytes, error: str, now: int) -> Plan:

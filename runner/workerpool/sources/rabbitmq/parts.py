@@ -86,8 +86,8 @@ def parts_of(
         registry,
         settling,
         intake,
-        Returning(holding, settling, marks, limit),
-        Cancelling(boot, holding, settling, intake, list(buffers.values()), sender, clocks.wall),
+        Returning(holding, settling, marks, limit, clocks.wall),
+        Cancelling(boot, holding, settling, intake, sender, clocks.wall),
         buffers,
         fresh,
     )
