@@ -130,7 +130,7 @@ class S3Server:
         return {
             str(path.relative_to(folder)): path.read_bytes()
             for path in sorted(folder.rglob("*"))
-            if path.is_file() and path.relative_to(folder).parts[0] != _PRIVATE
+            if path.is_file() and not any(_PRIVATE in part for part in path.relative_to(folder).parts)
         }
 
     def _answers(self) -> bool:
