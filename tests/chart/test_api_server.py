@@ -82,7 +82,7 @@ def test_operators_pod_is_admitted_under_the_restricted_standard(server: Cluster
 
 def test_release_comes_changes_and_goes_and_pools_stay(helm: Helm, server: Cluster) -> None:
     with installed(helm, server) as here:
-        server.kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{CRD}")
+        server.wait_for_definitions()
         server.apply(POOL, "team-a")
         pool = server.json("get", "workerpool", "orders", "--namespace=team-a")["metadata"]["uid"]
         here("upgrade", RELEASE, str(CHART), f"--namespace={NAMESPACE}", "--reuse-values", "--set=log.level=debug")

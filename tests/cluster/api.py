@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import yaml
 
+from tests.support.patience import until
+
 KUBECTL_SECONDS = 60.0
 
 
@@ -71,6 +73,15 @@ class Cluster(ABC):
     def json(self, *arguments: str) -> Any:
         """The same with ``-o json``, parsed."""
         return json.loads(self.kubectl(*arguments, "-o", "json"))
+
+    def wait_for_definitions(self) -> None:
+        """Until every CustomResourceDefinition is served; `kubectl wait` fails on one that has no conditions yet."""
+        until(self._all_established, KUBECTL_SECONDS, "every definition is established")
+
+    def _all_established(self) -> bool:
+        found = self.json("get", "customresourcedefinitions")["items"]
+        conditions = [it.get("status", {}).get("conditions") or () for it in found]
+        return all(any((c["type"], c["status"]) == ("Established", "True") for c in each) for each in conditions)
 
     def apply(
         self, manifest: str | Mapping[str, Any] | Sequence[Mapping[str, Any]], namespace: str | None = None

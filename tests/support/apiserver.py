@@ -196,7 +196,7 @@ def api_server_alone() -> Iterator[ApiServer]:
         server.write_files()
         server.start()
         server.kubectl("apply", "--server-side", f"--filename={CRDS}")
-        server.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        server.wait_for_definitions()
         yield server
     finally:
         for program in list(server.running):

@@ -77,7 +77,7 @@ def installed(cluster: Cluster, images: Images, home: Path, *settings: str) -> I
     place = (f"--namespace={NAMESPACE}", "--wait", f"--timeout={SECONDS}s")
     try:
         helm("install", RELEASE, str(CHART), "--create-namespace", *where, *settings, *place, timeout=SECONDS + 30)
-        cluster.kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{CRD}")
+        cluster.wait_for_definitions()
         yield Operator(cluster, images, helm, since)
     finally:
         helm("uninstall", RELEASE, *place, "--ignore-not-found", timeout=SECONDS + 30)

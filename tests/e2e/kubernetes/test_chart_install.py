@@ -103,7 +103,7 @@ def test_install_test_upgrade_uninstall(
     _, *install = INSTALL.replace("helm/workerpool", str(CHART)).split()
     notes = helm(*install, *where_images_are(cluster_images), "--wait", f"--timeout={SECONDS}s", timeout=SECONDS + 30)
     assert f"kubectl --namespace {NAMESPACE} rollout status deployment/{RELEASE}-operator" in notes
-    bare.kubectl("wait", "--for=condition=Established", f"customresourcedefinition/{CRD}")
+    bare.wait_for_definitions()
     assert operator(bare)["status"]["readyReplicas"] == 1
 
     _, *test = TEST.split()
