@@ -169,40 +169,26 @@ async def test_draining_ends_a_wait() -> None:
             await asyncio.sleep(0)
 
 
-async def test_while_outcomes_pile_up_nothing_is_claimed() -> None:
-    piled_up = True
+@pytest.mark.parametrize("of_one_queue", [False, True], ids=["all pile up", "those of a queue are not taken"])
+async def test_nothing_is_claimed_while_outcomes_wait(of_one_queue: bool) -> None:
+    waiting = True
     stand = await a_stand(immediate, make_source=Watched)
     source = stand.source
     assert isinstance(source, Watched)
-    dispatcher = Dispatcher(source, [stand.lane], stand.clock, congested=lambda: piled_up)
+    dispatcher = Dispatcher(
+        source,
+        [stand.lane],
+        stand.clock,
+        congested=lambda: waiting and not of_one_queue,
+        held_up=lambda queue: waiting and of_one_queue and queue == QUEUE,
+    )
     stand.lane.hungry = dispatcher.hungry
     stand.engine.enqueue(QUEUE, [NewJob("1")])
     task = asyncio.create_task(dispatcher.run())
     for _ in range(5):
         await asyncio.sleep(0)
     assert source.wants == []
-    piled_up = False
-    dispatcher.hungry()
-    assert await stand.settles(1) == [("1", "Succeeded")]
-    dispatcher.drain()
-    async with asyncio.timeout(DEADLINE):
-        await task
-    await stand.close()
-
-
-async def test_a_queue_whose_outcomes_are_not_taken_is_not_claimed_from_until_they_are() -> None:
-    held_up = True
-    stand = await a_stand(immediate, make_source=Watched)
-    source = stand.source
-    assert isinstance(source, Watched)
-    dispatcher = Dispatcher(source, [stand.lane], stand.clock, held_up=lambda queue: held_up and queue == QUEUE)
-    stand.lane.hungry = dispatcher.hungry
-    stand.engine.enqueue(QUEUE, [NewJob("1")])
-    task = asyncio.create_task(dispatcher.run())
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert source.wants == []
-    held_up = False
+    waiting = False
     dispatcher.hungry()
     assert await stand.settles(1) == [("1", "Succeeded")]
     dispatcher.drain()
