@@ -54,6 +54,10 @@ class Startable(Protocol):
     """What has a program of its own."""
 
     @property
+    def name(self) -> str:
+        """As it is shown."""
+
+    @property
     def environment(self) -> Environment:
         """Where it runs."""
 

@@ -11,10 +11,9 @@ from typing import cast
 
 import psycopg
 
-from benchmarks import measures
+from benchmarks import measures, trying
 from benchmarks.environments import Environments
-from benchmarks.meter import wait_for_quiet
-from benchmarks.model import Contender, ContenderFailed, NotInstallable, Record, Scale, Setting
+from benchmarks.model import Contender, ContenderFailed, Record, Scale, Setting
 from benchmarks.peers.spec import Mode
 from benchmarks.server import Server
 from benchmarks.stage import OpenStage, Stage
@@ -71,13 +70,7 @@ class Session:
 
     def install(self, contenders: tuple[Contender, ...]) -> Iterator[Record]:
         """Make every contender ready; a record for each that can't be."""
-        for contender in contenders:
-            try:
-                self._environments.launcher(contender)
-            except NotInstallable as reason:
-                self._out.add(contender.name)
-                print(f"{contender.name}: not installable because {reason}", flush=True)
-                yield Record("install", contender.name, "", "", error=f"not installable because {reason}")
+        yield from trying.install(self._environments, contenders, self._out)
 
     def run(self, plan: list[Task], *, rounds: int) -> Iterator[Record]:
         """Measure everything `rounds` times (latency and its many samples: once)."""
@@ -87,17 +80,7 @@ class Session:
             for place, task in enumerate(chosen, start=1):
                 head = f"round {number}/{rounds} {place}/{len(chosen)} {task.measure} {task.label}".rstrip()
                 print(f"{head}: {task.contender.name}, {task.setting.name} ... ", end="", flush=True)
-                yield from self._attempts(task)
-
-    def _attempts(self, task: Task) -> Iterator[Record]:
-        """Repeat a disturbed run; every attempt is recorded."""
-        for _ in range(self._scale.attempts):
-            wait_for_quiet(self._scale.quiet)
-            record = self._once(task)
-            print(_brief(record), flush=True)
-            yield record
-            if record.clean or record.error:
-                return
+                yield from trying.attempts(partial(self._once, task), _brief, self._scale.attempts, self._scale.quiet)
 
     def _once(self, task: Task) -> Record:
         """One measurement on a stage of its own."""

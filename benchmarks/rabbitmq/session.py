@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from benchmarks import trying
 from benchmarks.environments import Environments
-from benchmarks.meter import wait_for_quiet
-from benchmarks.model import ContenderFailed, NotInstallable, Record
+from benchmarks.model import ContenderFailed, Record
 from benchmarks.peers.spec import Job
 from benchmarks.rabbitmq import measures
 from benchmarks.rabbitmq.contenders import US, Contender, Setting
@@ -104,13 +105,7 @@ class Session:
 
     def install(self, contenders: tuple[Contender, ...]) -> Iterator[Record]:
         """Make every contender ready; a record for each that can't be."""
-        for contender in contenders:
-            try:
-                self._environments.launcher(contender)
-            except NotInstallable as reason:
-                self._out.add(contender.name)
-                print(f"{contender.name}: not installable because {reason}", flush=True)
-                yield Record("install", contender.name, "", "", error=f"not installable because {reason}")
+        yield from trying.install(self._environments, contenders, self._out)
 
     def run(self, plan: list[Task]) -> Iterator[Record]:
         """Measure everything; no-op messages in every round, the rest once."""
@@ -121,17 +116,7 @@ class Session:
                 head = f"round {number}/{self._scale.rounds} {place}/{len(chosen)} {task.measure}"
                 what = f"{task.contender.name}, {task.setting.name}, {task.job}"
                 print(f"{head}: {what} ... ", end="", flush=True)
-                yield from self._attempts(task)
-
-    def _attempts(self, task: Task) -> Iterator[Record]:
-        """Repeat a disturbed run; every attempt is recorded."""
-        for _ in range(self._scale.attempts):
-            wait_for_quiet(self._scale.quiet)
-            record = self._once(task)
-            print(_brief(record), flush=True)
-            yield record
-            if record.clean or record.error:
-                return
+                yield from trying.attempts(partial(self._once, task), _brief, self._scale.attempts, self._scale.quiet)
 
     def _once(self, task: Task) -> Record:
         """One measurement on a stage of its own."""
