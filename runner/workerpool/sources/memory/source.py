@@ -1,6 +1,5 @@
 """The JobSource and the Publisher over an in-memory engine; any number of them share one."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -9,6 +8,7 @@ from workerpool.errors import LeaseLost, SourceUnavailable
 from workerpool.sources.base import Enqueued, Job, NewJob, Settlement, Subscription
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.records import Row, Token
+from workerpool.sources.wiring import Wired
 from workerpool_contract.backlog import Backlog
 
 DEFAULT_LEASE = 30.0
@@ -34,7 +34,7 @@ class MemoryPublisher:
 
 
 @dataclass(slots=True, eq=False)
-class MemorySource:
+class MemorySource(Wired):
     """Claims and settles on an engine. ``lease``: seconds by the engine's clock that a claim is good for.
 
     While the source is open its leases never run out, unless it was ``stalled`` like a runner that hangs or is cut off.
@@ -47,9 +47,6 @@ class MemorySource:
     _claims: int = 0
     _queues: list[str] = field(default_factory=list)
     _held: Callable[[], Sequence[Job]] = field(default=tuple)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
-    _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
-    _on_cancelled: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
         """Declares the subscriptions and begins to renew what ``held`` returns."""
@@ -70,18 +67,7 @@ class MemorySource:
         How long a job is delayed is read off the engine's clock, once.
         """
         due = self.engine.next_due(self._queues)
-        remaining = timeout if due is None else min(timeout, max(0.0, due - self.engine.clock()))
-        try:
-            async with asyncio.timeout(remaining):
-                await self._woken.wait()
-        except TimeoutError:
-            return remaining < timeout
-        self._woken.clear()
-        return True
-
-    def wake(self) -> None:
-        """Ends a ``wait`` now."""
-        self._woken.set()
+        return await self._woken_or_due(timeout, None if due is None else due - self.engine.clock())
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
         """Carries out the outcomes; returns the jobs whose lease was lost."""
@@ -112,14 +98,6 @@ class MemorySource:
         """Ends the renewal; leases that are left run out."""
         if self._boot is not None:
             self.engine.leave(self._boot)
-
-    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """``callback`` is told the jobs that another source claimed."""
-        self._on_fenced = callback
-
-    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """``callback`` is told the held jobs that were cancelled."""
-        self._on_cancelled = callback
 
     @property
     def connected(self) -> bool:

@@ -18,6 +18,7 @@ from workerpool.sources.postgres.control import ControlThread, Signals
 from workerpool.sources.postgres.encoding import Batch, Handle, batch, columns, storable
 from workerpool.sources.postgres.line import Line
 from workerpool.sources.postgres.upkeep import Counts, Identity, Lease, Upkeep
+from workerpool.sources.wiring import Wired
 from workerpool_contract.backlog import Backlog
 
 log = logging.getLogger("workerpool.postgres")
@@ -61,7 +62,7 @@ class _Orphan(NamedTuple):
 
 
 @dataclass(slots=True)
-class PostgresSource:
+class PostgresSource(Wired):
     """Jobs of one database. ``lease``: how long a claim is good for; ``retention``: how long finished jobs are kept."""
 
     endpoint: Endpoint
@@ -75,12 +76,9 @@ class PostgresSource:
     _names: dict[int, str] = field(default_factory=dict)
     _claim_number: int = 0
     _orphaned: list[_Orphan] = field(default_factory=list)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _connected: bool = False
     _control: ControlThread | None = None
     _upkeep: Upkeep | None = None
-    _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
-    _on_cancelled: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
 
     def __post_init__(self) -> None:
         """Lines are lazy: nothing connects before ``open``."""
@@ -146,17 +144,7 @@ class PostgresSource:
 
     async def wait(self, timeout: float) -> bool:
         """Until a notification, a promotion or a reconnection, or until the timeout."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._woken.wait()
-        except TimeoutError:
-            return False
-        self._woken.clear()
-        return True
-
-    def wake(self) -> None:
-        """Ends a ``wait`` now."""
-        self._woken.set()
+        return await self._woken_or_due(timeout)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
         """Finishes and releases; returns the jobs whose lease was lost. Repeating it all after a failure does no harm.
@@ -228,14 +216,6 @@ class PostgresSource:
             await self._control.stop()
         await close(self._claims.connection)
         await close(self._settles.connection)
-
-    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """Called in the main loop with jobs that this runner must stop working on."""
-        self._on_fenced = callback
-
-    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """Called in the main loop with held jobs that somebody cancelled."""
-        self._on_cancelled = callback
 
     @property
     def connected(self) -> bool:

@@ -25,6 +25,7 @@ from workerpool.sources.rabbitmq.parts import Clocks, Parts, parts_of
 from workerpool.sources.rabbitmq.reporting import Reporter, Totals
 from workerpool.sources.rabbitmq.settling import Unfinished
 from workerpool.sources.rabbitmq.upkeep import Upkeep
+from workerpool.sources.wiring import Wired
 from workerpool_contract.backlog import Backlog
 from workerpool_contract.runnerreport import Control, RunnerReport
 
@@ -49,7 +50,7 @@ class Identity(NamedTuple):
 
 
 @dataclass(slots=True)
-class RabbitmqSource:
+class RabbitmqSource(Wired):
     """Jobs of one virtual host. ``slots``: jobs that the runner works on at once. ``max_payload``: bytes, 0: no limit.
 
     ``wall``: unix seconds; ``clock``: monotonic seconds.
@@ -66,10 +67,7 @@ class RabbitmqSource:
     _feeding: Feeding | None = None
     _reporter: Reporter | None = None
     _upkeep: Upkeep | None = None
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
-    _on_fenced: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
-    _on_cancelled: Callable[[Sequence[Job]], None] = field(default=lambda _jobs: None)
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
         """Connects, declares the queues and listens for cancellations. Raises ConfigError, SourceError."""
@@ -134,18 +132,7 @@ class RabbitmqSource:
             except SourceError as error:
                 log.warning("Consuming paused: %s", error)
         due = min((it for buffer in parts.buffers.values() if (it := buffer.next_due) is not None), default=None)
-        remaining = timeout if due is None else min(timeout, max(0.0, due - self.wall()))
-        try:
-            async with asyncio.timeout(remaining):
-                await self._woken.wait()
-        except TimeoutError:
-            return remaining < timeout
-        self._woken.clear()
-        return True
-
-    def wake(self) -> None:
-        """Ends a ``wait`` now."""
-        self._woken.set()
+        return await self._woken_or_due(timeout, None if due is None else due - self.wall())
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Job]:
         """Publishes, confirms, records, acknowledges; returns the jobs that belong to the broker again."""
@@ -235,14 +222,6 @@ class RabbitmqSource:
             self._parts = self._feeding = None
             await parts.registry.close()
             await parts.link.close()
-
-    def on_fenced(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """``callback`` is told the jobs that were lost with their channel."""
-        self._on_fenced = callback
-
-    def on_cancelled(self, callback: Callable[[Sequence[Job]], None]) -> None:
-        """``callback`` is told the held jobs that somebody cancelled."""
-        self._on_cancelled = callback
 
     @property
     def holding(self) -> Holding:
