@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,8 @@ from workerpool.context import JobContext
 from workerpool.errors import ConfigError
 from workerpool.logs import FIELDS
 from workerpool.outcome import SUCCEEDED, Completed, DeadReason, Retry, Stale, Succeeded
-from workerpool.registry import REGISTRY
 from workerpool.sources.base import Job
 from workerpool.worker import worker
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 async def test_the_facts_of_a_job() -> None:

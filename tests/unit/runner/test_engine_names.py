@@ -1,23 +1,16 @@
 """Names that no queue of a broker can have are refused when the runner starts, with the worker that has them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from workerpool.engines import require_names
 from workerpool.errors import ConfigError
-from workerpool.registry import REGISTRY, subscriptions
+from workerpool.registry import subscriptions
 from workerpool.selection import names
 from workerpool.worker import definition_of, worker
 
 BROKER = "amqp://u:p@broker/v"
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 def _names(**options: Any) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,15 +12,8 @@ from tests.unit.runner.jobs import bench, dead, until
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, LeaseLost
 from workerpool.outcome import SUCCEEDED, DeadReason, Retry, Succeeded
-from workerpool.registry import REGISTRY
 from workerpool.threads import Threads
 from workerpool.worker import worker
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 async def test_a_sync_handler_runs_in_another_thread() -> None:

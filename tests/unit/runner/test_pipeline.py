@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,7 +11,6 @@ from pydantic import BaseModel
 
 from tests.unit.runner.jobs import bench, dead
 from workerpool.outcome import SUCCEEDED, DeadReason, Output, Succeeded
-from workerpool.registry import REGISTRY
 from workerpool.worker import Worker, worker
 
 
@@ -24,12 +22,6 @@ class OrderIn(BaseModel):
 class OrderOut(BaseModel):
     order_id: str
     at: datetime
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 async def test_returning_none_is_a_success_that_keeps_and_publishes_nothing() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,16 +11,9 @@ from tests.support.waiting import DEADLINE
 from tests.unit.runner.jobs import Slot, a_job, bench, dead
 from workerpool.errors import HandBack, JobTimeout, LeaseLost, RetryableError, TerminalError, WorkerPoolError
 from workerpool.outcome import SUCCEEDED, DeadLetter, DeadReason, Expired, Interrupted, Retry, Stale
-from workerpool.registry import REGISTRY
 from workerpool.worker import worker
 
 Handler = Callable[[dict[str, Any]], Awaitable[None]]
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 def raising(error: BaseException, **settings: Any) -> Handler:

@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,16 +9,9 @@ import pytest
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, LeaseLost
 from workerpool.producer import get_producer, publish
-from workerpool.registry import REGISTRY
 from workerpool.sources.base import Job
 from workerpool.testing import TestBroker
 from workerpool.worker import worker
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 @pytest.fixture

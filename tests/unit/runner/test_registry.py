@@ -9,17 +9,11 @@ import pytest
 
 from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError
-from workerpool.registry import REGISTRY, check_names, load_app, select, subscriptions
+from workerpool.registry import check_names, load_app, select, subscriptions
 from workerpool.sources.base import Subscription
 from workerpool.worker import definition_of, worker
 
 Write = Callable[[str, str], str]
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 @pytest.fixture

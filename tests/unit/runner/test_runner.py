@@ -1,7 +1,7 @@
 """A runner process from start to the end of its drain, on an in-memory source."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +15,6 @@ from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.metrics import Status
 from workerpool.producer import publish
-from workerpool.registry import REGISTRY
 from workerpool.runner import Runner
 from workerpool.selection import chosen
 from workerpool.sources.base import Job, NewJob, Settlement, Subscription
@@ -108,13 +107,6 @@ class Hold:
     async def __call__(self) -> None:
         self.inside.set()
         await self.go.wait()
-
-
-@pytest.fixture(autouse=True)
-def own_registry() -> Iterator[None]:
-    """Workers of one test are unknown to the next."""
-    with REGISTRY.scoped():
-        yield
 
 
 StageOf = Callable[..., AbstractAsyncContextManager[Stage]]

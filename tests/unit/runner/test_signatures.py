@@ -1,6 +1,6 @@
 """What a handler's parameters say about how it wants to be called."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -9,7 +9,6 @@ from pydantic import BaseModel
 import workerpool
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError
-from workerpool.registry import REGISTRY
 from workerpool.signatures import Shape, shape_of
 from workerpool.worker import Worker, definition_of, worker
 
@@ -23,12 +22,6 @@ class Order(BaseModel):
 
 class Other(BaseModel):
     id: int
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 def shape(handler: Callable[..., Any], **settings: Any) -> Shape:

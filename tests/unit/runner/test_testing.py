@@ -2,7 +2,6 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +11,6 @@ from pydantic import BaseModel
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, RetryableError, TerminalError
 from workerpool.producer import get_producer, publish
-from workerpool.registry import REGISTRY
 from workerpool.retry import RetryPolicy
 from workerpool.testing import StillRunning, TestBroker
 from workerpool.worker import Worker, worker
@@ -25,13 +23,6 @@ class Order(BaseModel):
 class Invoice(BaseModel):
     order: int
     total: float = 9.5
-
-
-@pytest.fixture(autouse=True)
-def own_registry() -> Iterator[None]:
-    """Workers of one test are unknown to the next."""
-    with REGISTRY.scoped():
-        yield
 
 
 async def test_a_job_runs_and_its_result_is_kept_and_published() -> None:

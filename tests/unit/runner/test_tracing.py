@@ -1,27 +1,18 @@
 """Spans of jobs: parents, links, steps and errors, collected by OpenTelemetry's own in-memory exporter."""
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.unit.runner.jobs import bench
 from workerpool.context import JobContext
-from workerpool.registry import REGISTRY
 from workerpool.tracing import SpanTracer, open_tracer
 from workerpool.worker import worker
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = f'{{"traceparent": "00-{TRACE}-b7ad6b7169203331-01"}}'
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 async def spans_of(**job: Any) -> dict[str, ReadableSpan]:

@@ -1,6 +1,5 @@
 """Declaring workers: the decorator, the class, and what they refuse."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ class OrderIn(BaseModel):
 
 class OrderOut(BaseModel):
     status: str
-
-
-@pytest.fixture(autouse=True)
-def _own_registry() -> Iterator[None]:
-    with REGISTRY.scoped():
-        yield
 
 
 def test_a_decorated_function_stays_the_function() -> None:
