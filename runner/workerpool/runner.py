@@ -71,7 +71,6 @@ class Runner:
     _hurry: asyncio.Event = field(default_factory=asyncio.Event)
     _source: JobSource | None = None
     _dispatcher: Dispatcher | None = None
-    _settler: Settler | None = None
     _consuming: bool = False
 
     def __post_init__(self) -> None:
@@ -84,7 +83,7 @@ class Runner:
         require_names(self._url, names(workers))
         self._source = source = self._open_source([definition for definition, _ in workers])
         counter = QueueCounter(source, self.clock)
-        self._settler = settler = Settler(source, self._settled)
+        settler = Settler(source, self._settled)
         self._lanes = [self._lane(definition, queue, source, settler) for definition, queue in workers]
         dispatcher = Dispatcher(
             source,

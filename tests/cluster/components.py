@@ -52,11 +52,6 @@ class Components:
         self._send(name, signal.SIGTERM)
         self._wait(name)
 
-    def restart(self, name: str) -> None:
-        """Kills and starts it again; returns before it is ready."""
-        self.kill(name)
-        self.start(name)
-
     @contextmanager
     def paused(self, name: str) -> Iterator[None]:
         """The component stands still during the block."""
