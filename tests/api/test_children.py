@@ -18,9 +18,7 @@ from workerpool_operator.kube.client import Client
 pytestmark = pytest.mark.kubernetes
 
 FULL = Path(__file__).parents[1] / "unit/operator/golden/full.pool.yaml"
-AROUND = Surroundings(
-    uid=UID, secret_version="4711", image_pull_policy="IfNotPresent", image_pull_secrets=("registry",)
-)
+AROUND = Surroundings(uid=UID, secret_version="4711")
 EMPTY = """
 worker:
   app: a

@@ -50,8 +50,6 @@ def pod_template(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]
         ],
         "volumes": [{"name": "tmp", "emptyDir": {}}, *volumes(pool)],
     }
-    if surroundings.image_pull_secrets:
-        spec["imagePullSecrets"] = [{"name": name} for name in surroundings.image_pull_secrets]
     return {"metadata": {"labels": labels(pool.metadata.name)}, "spec": spec}
 
 
@@ -72,6 +70,4 @@ def _container(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]:
     image = pool.spec.worker.image or surroundings.default_image
     if image is not None:
         container["image"] = image
-    if surroundings.image_pull_policy is not None:
-        container["imagePullPolicy"] = surroundings.image_pull_policy
     return container

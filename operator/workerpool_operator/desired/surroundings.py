@@ -27,13 +27,11 @@ class Surroundings:
     ``uid``: of the WorkerPool object, for the owner reference. ``default_image``: runs pools that name no image.
     ``secret_version``: resourceVersions of the Secrets when what runners take from them last changed; None while
     unknown. ``secret_seen``: the newest resourceVersions at which the values were still those.
-    ``image_pull_policy``, ``image_pull_secrets``: unset, Kubernetes decides. ``base``: what a spec has no word for.
+    ``base``: what a spec has no word for.
     """
 
     uid: str
     default_image: str | None = None
     secret_version: str | None = None
     secret_seen: str | None = None
-    image_pull_policy: str | None = None
-    image_pull_secrets: tuple[str, ...] = ()
     base: RunnerSettings = IN_A_POD

@@ -50,7 +50,7 @@ def test_a_pool_that_says_no_more_than_it_must() -> None:
 
 
 def test_a_pool_that_says_everything() -> None:
-    around = replace(AROUND, secret_version="4711", image_pull_policy="IfNotPresent", image_pull_secrets=("registry",))
+    around = replace(AROUND, secret_version="4711")
     spec = (GOLDEN / "full.pool.yaml").read_text(encoding="utf-8")
     assert documents(children(pool(spec), 5, around)) == golden("full.yaml")
 
