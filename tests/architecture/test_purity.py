@@ -34,6 +34,9 @@ CLOCK_READERS = (
 ``workerpool.cluster`` is among them because it waits for a server that it has just started.
 """
 
+CLAIM = re.compile(r"\bpure\b", re.IGNORECASE)
+"""What the docstring of a module says that decides and does nothing."""
+
 CLOCK = re.compile(r"^(datetime\.)?(datetime|date)\.(now|utcnow|today)$|^time\.(time|monotonic|perf_counter)(_ns)?$")
 IMPURE = re.compile(CLOCK.pattern + r"|^(time|random|secrets|uuid|os|asyncio)\.")
 ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
@@ -42,6 +45,11 @@ ENVIRONMENT = {"os.environ", "os.environb", "os.getenv", "os.putenv"}
 def test_listed_modules_exist() -> None:
     modules = {file.module for file in product_files()}
     assert {*PURE, *ENVIRONMENT_READERS, *CLOCK_READERS} <= modules
+
+
+def test_modules_that_call_themselves_pure_are_listed() -> None:
+    said = {file.module for file in product_files() if CLAIM.search(ast.get_docstring(file.tree) or "")}
+    assert [module for module in sorted(said) if not _within(module, PURE)] == [], "add it to the contract in pyproject"
 
 
 def test_pure_modules_call_no_clock_and_no_chance() -> None:
