@@ -16,6 +16,7 @@ class Backlog:
     ``next_due``: seconds until the first delayed job is due, None when there is none or nobody can tell.
     ``completed`` and ``failed``: totals since some moment that stays the same, for rates.
     ``age``: seconds that ready and in flight may lag behind the queue, 0 when it was asked itself just now.
+    ``indirect``: why the queue itself can't be asked, so that somebody else's older counts stand in, with the cure.
     ``in_flight_unknown``: why nobody knows what is in flight, with the cure; then ``in_flight`` is the least of it.
     ``undeclared``: says that the queue does not exist yet, and how it comes into being; it counts as empty.
     """
@@ -30,6 +31,7 @@ class Backlog:
     completed: int = 0
     failed: int = 0
     age: float = 0.0
+    indirect: str = ""
     in_flight_unknown: str = ""
     undeclared: str = ""
 

@@ -155,6 +155,7 @@ def _known(state: PoolState, backlog: Backlog) -> _Finding:
     """Scaling works; what is not known beside the backlog is said, the worst of it first."""
     kind = ConditionType.SCALING_ACTIVE
     doubts = (
+        _Finding(kind, true=True, reason="BacklogIndirect", message=backlog.indirect),
         _Finding(kind, true=True, reason="InFlightUnknown", message=backlog.in_flight_unknown),
         _Finding(kind, true=True, reason="QueueMissing", message=backlog.undeclared),
         _Finding(kind, true=True, reason="RunnersUnknown", message=state.silence),

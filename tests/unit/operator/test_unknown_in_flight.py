@@ -1,5 +1,6 @@
 """What is held by whom is not always known: then nothing goes that might be needed, and the status says why."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from workerpool_operator.policy import decide
 from workerpool_operator.report import status_of
 
 WHY = "1 of the consumers of queue q do not say what they hold; the management API can't be reached"
+REFUSED = "RabbitMQ at mq:5672, vhost / refused the login; check user and password"
 DARK = Backlog(0, in_flight_unknown=WHY)
 AT_ONCE = "scaling: {scaleDown: {stabilizationSeconds: 0}}"
 
@@ -48,6 +50,7 @@ def test_the_reason_names_it() -> None:
     ("reading", "reason", "words"),
     [
         (DARK, "InFlightUnknown", WHY),
+        (replace(DARK, indirect=REFUSED, undeclared="no queue q"), "BacklogIndirect", REFUSED),
         (Backlog(0, undeclared="queue q does not exist yet"), "QueueMissing", "queue q does not exist yet"),
         (Backlog(0, age=9.0), "BacklogKnown", "the counts may be some seconds old"),
         (Backlog(0), "BacklogKnown", ""),

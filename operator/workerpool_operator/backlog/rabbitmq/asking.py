@@ -17,7 +17,7 @@ from workerpool_contract.backlog import Unknown
 from workerpool_operator.backlog.rabbitmq.hearing import Hearing
 from workerpool_operator.backlog.rabbitmq.merge import Answer, Declared, Missing
 from workerpool_operator.backlog.rabbitmq.reports import Report
-from workerpool_operator.backlog.rabbitmq.wire import Wire, connect, reason_of
+from workerpool_operator.backlog.rabbitmq.wire import CLOSED, Wire, connect, reason_of
 
 AT_ONCE: Final = 8
 """Channels that ask at the same time."""
@@ -76,7 +76,7 @@ class Asking:
             return await self._failed(reason_of(error))
         except asyncio.CancelledError:
             # The library cancels calls under way on a connection that ends.
-            failure = await self._failed("closed the connection")
+            failure = await self._failed(CLOSED)
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise

@@ -1,6 +1,7 @@
 """One reading out of what several witnesses say of a queue. Pure.
 
 - Ready: the queues themselves say it at once; the page of the broker stands in for those that don't, with its lag.
+  That is said: whoever can't ask the queues can't hear runners, and runners may fare no better.
 - In flight: what runners report, plus what the page shows beyond that when somebody consumes who reports nothing.
 - A quorum queue whose leader is away answers "0 messages, 0 consumers": while a runner says that it consumes the
   queue, and the page doesn't show the same, that is not believed.
@@ -52,7 +53,7 @@ class Witnesses:
 class _Ready(NamedTuple):
     jobs: int
     consumers: int | None
-    late: bool
+    indirect: str = ""
 
 
 class _InFlight(NamedTuple):
@@ -72,13 +73,14 @@ def reading_of(queue: str, heard: Witnesses) -> Reading:
     if isinstance(kept, Unknown):
         return kept
     in_flight = _in_flight(queue, present, heard)
-    late = in_flight.late or any(count.late for count in present)
+    indirect = _indirect(present, heard)
     return Backlog(
         ready=sum(count.jobs for count in present),
         in_flight=in_flight.jobs,
         delayed=_delayed(queue, heard),
         dead=kept,
-        age=LAG + heard.listed if late else 0.0,
+        age=LAG + heard.listed if indirect or in_flight.late else 0.0,
+        indirect=indirect,
         in_flight_unknown=in_flight.unknown,
         undeclared="" if isinstance(counts[1], _Ready) else _undeclared(queue, heard),
     )
@@ -100,10 +102,17 @@ def _ready(name: str, queue: str, heard: Witnesses) -> _Ready | Missing | Unknow
     if isinstance(answer, Declared):
         if name == queue and _has_no_leader(answer, row, heard.reports or {}, queue):
             return Unknown(f"queue {name} has no leader that answers; see its members in the management UI")
-        return _Ready(answer.ready, answer.consumers, late=False)
+        return _Ready(answer.ready, answer.consumers)
     if isinstance(row, Row) and row.ready is not None:
-        return _Ready(row.ready, row.consumers, late=True)
+        return _Ready(row.ready, row.consumers, answer.reason)
     return row if isinstance(row, Missing) else Unknown(_unknown(name, answer, heard))
+
+
+def _indirect(counts: Sequence[_Ready], heard: Witnesses) -> str:
+    """Why the page stands in for queues, and which one; empty when each spoke for itself."""
+    reasons = (count.indirect for count in counts)
+    why = heard.answers.reason if isinstance(heard.answers, Unknown) else next(filter(None, reasons), "")
+    return f"{why}; until then the counts are those of {_page(heard)}, some seconds old" if why else ""
 
 
 def _has_no_leader(

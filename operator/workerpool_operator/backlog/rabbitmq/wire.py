@@ -28,6 +28,7 @@ CLOSE_TIMEOUT: Final = 3.0
 NAME: Final = "workerpool operator"
 
 _FIELD = "spec.source.rabbitmq"
+CLOSED: Final = "closed the connection; its log says why"
 _EXPLAINED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (
         (ProbableAuthenticationError, AuthenticationError),
@@ -43,8 +44,8 @@ _EXPLAINED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
         f"has a certificate that is not trusted here; set {_FIELD}.tls.caSecretRef to its authority",
     ),
     ((ssl.SSLError,), f"can't be spoken to by TLS; check {_FIELD}.tls and the port"),
-    ((TimeoutError,), "took too long to answer"),
-    ((ConnectionClosed,), "closed the connection"),
+    ((TimeoutError,), f"took too long to answer; check {_FIELD}.host and port, and the broker's log"),
+    ((ConnectionClosed,), CLOSED),
     ((OSError, RuntimeError), f"can't be reached; check {_FIELD}.host and port, and that the broker runs"),
 )
 

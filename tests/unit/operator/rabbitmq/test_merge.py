@@ -71,13 +71,30 @@ def test_one_queue_that_does_not_answer_makes_the_sum_unknown() -> None:
     found = reading_of("q", heard(answers(low=Unknown("low is locked"))))
     assert isinstance(found, Unknown)
     assert "low is locked" in found.reason
-    assert backlog(heard(answers(low=AWAY), page(low=Row(5)), listed=2.0)) == Backlog(5, age=LAG + 2)
+    found = backlog(heard(answers(low=AWAY), page(low=Row(5)), listed=2.0))
+    assert (found.ready, found.age) == (5, LAG + 2)
+    words = "the broker can't be reached; until then the counts are those of the page, some seconds old"
+    assert found.indirect == words
 
 
 def test_without_amqp_the_page_is_late() -> None:
     listing = page(high=Row(1, 0), normal=Row(2, 3), low=Row(0, 0), dead=Row(7, 0))
     found = backlog(heard(AWAY, listing, None, listed=1.5))
     assert (found.ready, found.in_flight, found.dead, found.age) == (3, 3, 7, LAG + 1.5)
+    assert found.indirect.startswith("the broker can't be reached; ")
+
+
+def test_queues_that_the_page_does_not_have_are_not_asked_either() -> None:
+    found = backlog(heard(AWAY, page(), None))
+    assert found.undeclared
+    assert found.indirect.startswith("the broker can't be reached; ")
+    assert found.age
+
+
+def test_counts_that_the_page_adds_to_those_of_the_queues_are_late_and_not_indirect() -> None:
+    listing = page(high=Row(0, 0), normal=Row(0, 5), low=Row(0, 0), dead=Row(0, 0))
+    found = backlog(heard(answers(normal=Declared(0, 1)), listing))
+    assert (found.in_flight, found.age, found.indirect) == (5, LAG, "")
 
 
 def test_a_page_without_counts_is_unknown() -> None:
