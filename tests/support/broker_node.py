@@ -1,4 +1,4 @@
-"""The node of a RabbitMQ server for tests: its programs, folder, variables and ports; nothing shared with the system's.
+"""The node of a RabbitMQ server for tests: its folder, variables and ports; nothing shared with the system's.
 
 The node has a port mapper (epmd), a cookie, a home and a configuration of its own, listens on loopback only unless
 told otherwise, and runs as whoever runs the tests: the server refuses nobody, only the package's wrappers do.
@@ -15,7 +15,6 @@ from pathlib import Path
 
 from tests.support.authority import Authority
 
-PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 LOOPBACK = "127.0.0.1"
 PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
 START_WITHIN = 90.0

@@ -1,4 +1,4 @@
-"""Throw-away RabbitMQ servers for tests: the system's programs, a folder and ports of their own.
+"""Throw-away RabbitMQ servers for tests: a folder and ports of their own.
 
 One server per test process (fixture ``rabbitmq_broker``), one virtual host per test (fixture ``vhost``); a test that
 stops, kills or restarts a server starts its own with ``throw_away_broker``.
@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from tests.support import broker_node as node
 from tests.support.authority import Authority, make_authority
+from tests.support.broker_programs import command
 from tests.support.patience import until
 
 USER = "tests"
@@ -89,7 +90,7 @@ class Broker:
         if "mapper" not in self.processes:
             mapper = ["epmd", "-port", str(self.ports.mapper), "-address", node.LOOPBACK]
             self.processes["mapper"] = node.spawn(self.home, variables, *mapper)
-        self.processes["server"] = node.spawn(self.home, variables, node.PROGRAMS / "rabbitmq-server")
+        self.processes["server"] = node.spawn(self.home, variables, *command("rabbitmq-server"))
         until(self._answers, node.START_WITHIN, self._last_words)
 
     def stop(self) -> None:
@@ -115,7 +116,7 @@ class Broker:
     def ctl(self, *arguments: str) -> str:
         """Runs rabbitmqctl against this server and returns what it printed; two seconds: prefer ``api``."""
         done = subprocess.run(
-            [node.PROGRAMS / "rabbitmqctl", "--quiet", *arguments],
+            command("rabbitmqctl", "--quiet", *arguments),
             env=node.environment(self.home, self.ports),
             cwd=self.home,
             capture_output=True,

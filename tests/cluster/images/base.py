@@ -35,19 +35,26 @@ class Recipe:
 
 def recipe() -> Recipe:
     """The recipe for the release that this machine runs, from the first of its package sources that has it."""
-    release = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    listing = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    return Recipe(_release(), mirror())
+
+
+def mirror() -> str:
+    """The address of the first package source of this machine that has the release that it runs; LookupError."""
+    release = _release()
+    # Without the release's own information, which is there only after an update.
+    ask = ["apt-get", "indextargets", "--no-release-info", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)"]
+    listing = subprocess.run([*ask, "Created-By: Packages"], capture_output=True, text=True, check=True).stdout
     for address, name, component in map(str.split, filter(None, listing.splitlines())):
         if (name, component) == (release, "main"):
-            return Recipe(release, address)
+            return address
     raise LookupError(
-        f"no package source of this machine has {release!r} main; name a base image in WORKERPOOL_TEST_BASE_IMAGE"
+        f"no package source of this machine has {release!r} main; name one in apt's sources (for images alone, a base "
+        "image in WORKERPOOL_TEST_BASE_IMAGE does too)"
     )
+
+
+def _release() -> str:
+    return platform.freedesktop_os_release().get("VERSION_CODENAME", "")
 
 
 def ensure_base(docker: Docker, wanted: Recipe) -> str:

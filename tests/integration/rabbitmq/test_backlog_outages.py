@@ -11,6 +11,7 @@ import pytest
 from tests.support import broker_node as node
 from tests.support.authority import make_authority
 from tests.support.backlog_stage import Stage, client, endpoint_of, staged
+from tests.support.broker_programs import command
 from tests.support.rabbitmq import Broker, throw_away_broker
 from tests.support.waiting import eventually
 from workerpool_contract.backlog import Backlog, Reading, Unknown
@@ -107,6 +108,12 @@ async def _reason(reader: RabbitmqBacklog) -> str:
 
 
 def _disable(broker: Broker, plugin: str) -> None:
-    command = [str(node.PROGRAMS / "rabbitmq-plugins"), "disable", plugin]
     variables = node.environment(broker.home, broker.ports)
-    subprocess.run(command, env=variables, cwd=broker.home, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        command("rabbitmq-plugins", "disable", plugin),
+        env=variables,
+        cwd=broker.home,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
