@@ -20,6 +20,9 @@ MAX_CONCURRENCY: Final = 1000
 MAX_TOPIC: Final = 255
 MAX_NAME: Final = 128
 
+EMPTY_HOOK: Final = "__workerpool_default__"
+"""Attribute of a hook that does nothing, so that the pipeline needn't call it."""
+
 _NAME = re.compile(r"[^\s,@]+")
 _TOPIC = re.compile(r"[^\x00-\x1f\x7f@]+")
 
@@ -177,10 +180,11 @@ def _fits(value: object, pattern: re.Pattern[str], longest: int) -> bool:
 
 def is_async(function: Handler) -> bool:
     """Whether calling ``function`` gives a coroutine, as far as its declaration tells."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004 - an object's own method, not whether it can be called
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
 def _own_hook(instance: object, owner: type[Any], hook: str) -> Handler | None:
     """The hook if the user wrote one: the inherited empty hooks must cost nothing."""
-    inherited = getattr(getattr(owner, hook, None), "__workerpool_default__", False)
+    inherited = getattr(getattr(owner, hook, None), EMPTY_HOOK, False)
     return None if inherited else getattr(instance, hook, None)

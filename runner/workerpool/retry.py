@@ -12,7 +12,7 @@ from workerpool.outcome import DeadLetter, DeadReason, Retry
 
 Backoff = Literal["exponential", "linear", "fixed"]
 
-BACKOFFS: Final[tuple[str, ...]] = get_args(Backoff)
+BACKOFFS: Final[tuple[Backoff, ...]] = get_args(Backoff)
 DEFAULT_INITIAL_DELAY: Final = 1.0
 DEFAULT_FIXED_DELAY: Final = 5.0
 MAX_DOUBLINGS: Final = 62

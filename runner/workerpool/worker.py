@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from pydantic import BaseModel
 
-from workerpool.definition import DEFAULT_CONCURRENCY, Executor, Handler, Origin, WorkerDefinition
+from workerpool.definition import DEFAULT_CONCURRENCY, EMPTY_HOOK, Executor, Handler, Origin, WorkerDefinition
 from workerpool.errors import ConfigError
 from workerpool.registry import REGISTRY
 from workerpool.retry import Backoff, RetryPolicy
@@ -75,7 +75,7 @@ def worker(  # noqa: PLR0913 - one keyword per setting is the interface
 
 def empty_hook(function: F) -> F:
     """Marks a hook that does nothing, so that the pipeline needn't call it."""
-    function.__workerpool_default__ = True  # type: ignore[attr-defined]
+    setattr(function, EMPTY_HOOK, True)
     return function
 
 

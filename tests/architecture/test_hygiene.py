@@ -86,3 +86,10 @@ def test_no_test_is_switched_off() -> None:
     switches = r"pytest\.(mark\.)?(s" + r"kip|s" + r"kipif|x" + r"fail)\b"
     found = [place for place in _lines_with(switches, suffix=".py", under="tests/") if not place.startswith(MAY_SKIP)]
     assert found == []
+
+
+def test_every_suppression_says_why() -> None:
+    """The reason stands on the same line. Those that nothing needs are found by ruff and mypy."""
+    codes = r"[A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)*"
+    bare = r"# (no" + rf"qa(: ?{codes})?|type: ig" + r"nore(\[[a-z, -]+\])?|pragma: no c" + r"over)\s*$"
+    assert _lines_with(bare, suffix=".py") == [], "remove the need for it, or say why after it"

@@ -6,10 +6,11 @@ import signal
 import pytest
 
 from tests.api.operator.conftest import Shop
+from workerpool_operator.kube.api import Body
 
 pytestmark = pytest.mark.kubernetes
 
-FOREIGN = {
+FOREIGN: Body = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "orders"},
@@ -111,7 +112,7 @@ def test_the_deployment_of_somebody_else_is_left_alone(shop: Shop) -> None:
     assert "Deployment" in shop.condition("Stalled")[2]
     found = shop.get("deployment")
     assert found is not None
-    assert found["spec"]["selector"] == FOREIGN["spec"]["selector"]  # type: ignore[index]
+    assert found["spec"]["selector"] == FOREIGN["spec"]["selector"]
     assert "ownerReferences" not in found["metadata"]
     shop.kubectl("delete", "deployment", "orders")
     shop.until(lambda: shop.size() == 0, "a Deployment of the pool")

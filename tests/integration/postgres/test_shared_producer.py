@@ -6,7 +6,8 @@ import asyncpg
 import pytest
 
 from workerpool.errors import ConfigError, PayloadError
-from workerpool.producer import get_producer, publish
+from workerpool.producer import Producer, get_producer, publish
+from workerpool.sources.postgres.publisher import PostgresPublisher
 
 SESSIONS = "select count(*) from pg_stat_activity where application_name = 'workerpool enqueue'"
 
@@ -15,6 +16,11 @@ SESSIONS = "select count(*) from pg_stat_activity where application_name = 'work
 def url(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("WORKERPOOL_URL", database)
     return database
+
+
+def _pooled(producer: Producer) -> bool:
+    assert isinstance(producer.publisher, PostgresPublisher)
+    return producer.publisher.endpoint.pooled
 
 
 async def test_calls_of_one_loop_share_one_connection(url: str, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -60,8 +66,8 @@ async def test_the_url_may_be_called_database_url(database: str, monkeypatch: py
 async def test_pooled_mode_is_read_from_the_environment(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKERPOOL_POSTGRES_MODE", "Pooled")
     for producer in (get_producer(), get_producer(url)):
-        assert producer.publisher.endpoint.pooled  # type: ignore[attr-defined]  # Postgres's own
-    assert not get_producer(pooled=False).publisher.endpoint.pooled  # type: ignore[attr-defined]
+        assert _pooled(producer)
+    assert not _pooled(get_producer(pooled=False))
     await get_producer().send("orders", 1)
 
 

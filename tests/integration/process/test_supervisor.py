@@ -169,7 +169,8 @@ asyncio.run(Supervisor(settings, clock=monotonic, now=lambda: datetime.now(UTC))
 
 
 async def test_children_drain_and_leave_when_their_parent_is_killed(tmp_path: Path) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(PROGRAM), str(tmp_path)])  # noqa: ASYNC220
+    command = [sys.executable, "-c", PARENT, str(PROGRAM), str(tmp_path)]
+    parent = subprocess.Popen(command)  # noqa: ASYNC220 - nothing else runs in this loop
     watched = psutil.Process(parent.pid)
     await happens(lambda: len(watched.children()) == 2 and len(diaries(tmp_path)) == 2, "two children write")
     children = watched.children()

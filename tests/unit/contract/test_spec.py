@@ -43,7 +43,7 @@ def test_wait_target_alone_brings_no_backlog_target() -> None:
 def test_models_are_frozen() -> None:
     """A spec is a value."""
     with pytest.raises(ValidationError):
-        pool().spec.replicas = 3  # type: ignore[misc]
+        pool().spec.replicas = 3  # type: ignore[misc]  # what must be refused
 
 
 @pytest.mark.parametrize(

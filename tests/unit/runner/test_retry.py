@@ -1,6 +1,7 @@
 """RetryPolicy's delays and the decision after a failure."""
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from workerpool.errors import ConfigError, InvalidPayload, JobTimeout, RetryableError, TerminalError
 from workerpool.outcome import DeadLetter, DeadReason, Retry
-from workerpool.retry import BACKOFFS, RetryPolicy, classify
+from workerpool.retry import BACKOFFS, Backoff, RetryPolicy, classify
 
 
 def delays(policy: RetryPolicy, count: int) -> list[float]:
@@ -35,8 +36,10 @@ def test_fixed_waits_five_seconds_unless_told() -> None:
 
 
 @given(st.sampled_from(BACKOFFS), st.integers(1, 10**9), st.floats(0, 1e6), st.floats(0, 1e9))
-def test_delays_are_finite_bounded_and_never_shrink(backoff: str, attempt: int, initial: float, maximum: float) -> None:
-    policy = RetryPolicy(backoff=backoff, initial_delay=initial, max_delay=maximum)  # type: ignore[arg-type]
+def test_delays_are_finite_bounded_and_never_shrink(
+    backoff: Backoff, attempt: int, initial: float, maximum: float
+) -> None:
+    policy = RetryPolicy(backoff=backoff, initial_delay=initial, max_delay=maximum)
     first, second = policy.get_delay(attempt), policy.get_delay(attempt + 1)
     assert math.isfinite(first)
     assert 0 <= first <= second <= maximum
@@ -55,9 +58,9 @@ def test_delays_are_finite_bounded_and_never_shrink(backoff: str, attempt: int, 
         ("max_delay", math.nan),
     ],
 )
-def test_a_bad_field_is_named_with_its_value(field: str, value: object) -> None:
+def test_a_bad_field_is_named_with_its_value(field: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
-        RetryPolicy(**{field: value})  # type: ignore[arg-type]
+        RetryPolicy(**{field: value})
     assert str(caught.value).startswith(f"{field}: {value!r} ")
 
 

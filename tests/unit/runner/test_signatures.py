@@ -60,7 +60,7 @@ def test_a_context_is_known_by_annotation_or_name() -> None:
 
     def text(job: dict[str, Any], it: "workerpool.JobContext") -> None: ...
 
-    def unresolved(job: dict[str, Any], it: "nowhere.JobContext") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+    def unresolved(job: int, it: "nowhere.JobContext") -> None: ...  # type: ignore[name-defined]  # noqa: F821 - the point
 
     def without(job: dict[str, Any], limit: int = 3) -> None: ...
 

@@ -204,7 +204,7 @@ def test_retry_settings_are_not_mixed() -> None:
 
 def test_the_bare_decorator_says_what_is_missing() -> None:
     with pytest.raises(ConfigError, match=r"write @worker\(topic=…\)"):
-        worker(print)  # type: ignore[arg-type]
+        worker(print)  # type: ignore[arg-type]  # what must be refused
 
 
 def test_settings_of_the_manifest_replace_the_workers_own() -> None:
