@@ -22,10 +22,13 @@ def a_settlement(number: int, outcome: Outcome = SUCCEEDED) -> Settlement:
     return Settlement(job, outcome, 0.1, "worker")
 
 
+Answer = Callable[[Sequence[Settlement]], Sequence[Job]]
+
+
 class Server(MemorySource):
     """A source whose every exchange is answered by ``answer``, from the settlements to the stale jobs."""
 
-    def __init__(self, answer: Callable[[Sequence[Settlement]], Sequence[Job]] = lambda _batch: []) -> None:
+    def __init__(self, answer: Answer = lambda _batch: []) -> None:
         super().__init__(MemoryEngine(lambda: 0.0))
         self.answer = answer
         self.batches: list[list[int]] = []
@@ -72,6 +75,16 @@ async def finish(settler: Settler) -> None:
         await settler.drained()
         settler.close()
         await task
+
+
+async def settled(answer: Answer, *outcomes: Outcome) -> tuple[Server, Told]:
+    """What the server got, and what was told, when all ``outcomes`` (of the jobs 0, 1, 2 …) are settled."""
+    server, told = Server(answer), Told()
+    settler = Settler(server, told)
+    for number, outcome in enumerate(outcomes):
+        settler.add(a_settlement(number, outcome))
+    await finish(settler)
+    return server, told
 
 
 async def test_outcomes_are_settled_and_reported() -> None:
@@ -126,12 +139,8 @@ async def test_batches_are_bounded() -> None:
 
 
 async def test_stale_outcomes_are_told() -> None:
-    server, told = Server(lambda batch: [batch[1].job]), Told()
-    settler = Settler(server, told)
-    settler.add(a_settlement(1))
-    settler.add(a_settlement(2))
-    await finish(settler)
-    assert told.stale == [2]
+    _, told = await settled(lambda batch: [batch[1].job], SUCCEEDED, SUCCEEDED)
+    assert told.stale == [1]
 
 
 @pytest.mark.parametrize(
@@ -145,11 +154,7 @@ async def test_an_outage_loses_nothing_and_keeps_the_order(error: Exception) -> 
             raise failures.pop()
         return []
 
-    server, told = Server(answer), Told()
-    settler = Settler(server, told)
-    for number in range(4):
-        settler.add(a_settlement(number))
-    await finish(settler)
+    server, told = await settled(answer, *[SUCCEEDED] * 4)
     assert sorted(told.done) == [0, 1, 2, 3]
     assert all(isinstance(outcome, Succeeded) for outcome in server.stored.values())
 
@@ -163,11 +168,8 @@ async def test_after_a_broken_exchange_our_own_first_try_is_no_lost_lease() -> N
             raise failures.pop()
         return [it.job for it in batch]
 
-    told = Told()
-    settler = Settler(Server(answer), told)
-    settler.add(a_settlement(1))
-    await finish(settler)
-    assert (told.done, told.stale) == ([1], [])
+    _, told = await settled(answer, SUCCEEDED)
+    assert (told.done, told.stale) == ([0], [])
 
 
 async def test_a_lease_that_was_lost_during_an_outage_is_told() -> None:
@@ -213,12 +215,8 @@ async def test_an_answer_that_is_lost_while_settling_one_by_one_is_no_lost_lease
             raise failures.pop()
         return [it.job for it in batch]
 
-    told = Told()
-    settler = Settler(Server(answer), told)
-    settler.add(a_settlement(1))
-    settler.add(a_settlement(2))
-    await finish(settler)
-    assert (told.done, told.stale) == ([1, 2], [2])
+    _, told = await settled(answer, SUCCEEDED, SUCCEEDED)
+    assert (told.done, told.stale) == ([0, 1], [1])
 
 
 async def test_during_an_outage_nothing_more_is_claimed() -> None:
@@ -246,11 +244,7 @@ async def test_one_outcome_that_the_server_refuses_does_not_hold_up_the_others(e
             raise error
         return []
 
-    server, told = Server(answer), Told()
-    settler = Settler(server, told)
-    for number in range(9):
-        settler.add(a_settlement(number, Succeeded("poison") if number == 4 else SUCCEEDED))
-    await finish(settler)
+    server, told = await settled(answer, *[SUCCEEDED] * 4, Succeeded("poison"), *[SUCCEEDED] * 4)
     assert sorted(told.done) == list(range(9))
     refused = server.stored.pop(4)
     assert isinstance(refused, DeadLetter)
@@ -266,11 +260,7 @@ async def test_an_outage_while_settling_one_by_one_loses_nothing() -> None:
             raise failures.pop()
         return []
 
-    server, told = Server(answer), Told()
-    settler = Settler(server, told)
-    for number in range(3):
-        settler.add(a_settlement(number))
-    await finish(settler)
+    server, told = await settled(answer, *[SUCCEEDED] * 3)
     assert sorted(told.done) == [0, 1, 2]
     assert set(server.stored.values()) == {SUCCEEDED}
 
@@ -281,11 +271,7 @@ async def test_what_can_not_even_be_buried_is_left_to_its_lease_and_told() -> No
             raise SourceError("odd")
         return []
 
-    server, told = Server(answer), Told()
-    settler = Settler(server, told)
-    for number in range(3):
-        settler.add(a_settlement(number))
-    await finish(settler)
+    server, told = await settled(answer, *[SUCCEEDED] * 3)
     assert (sorted(told.done), told.stale, sorted(server.stored)) == ([0, 1, 2], [1], [0, 2])
 
 
@@ -351,11 +337,7 @@ async def test_of_a_batch_only_the_outcome_that_can_not_be_stored_is_buried() ->
             raise PartlySettled(PayloadError("no such name"), [], poison)
         return []
 
-    server, told = Server(answer), Told()
-    settler = Settler(server, told)
-    for number in range(3):
-        settler.add(a_settlement(number, Succeeded("poison") if number == 1 else SUCCEEDED))
-    await finish(settler)
+    server, told = await settled(answer, SUCCEEDED, Succeeded("poison"), SUCCEEDED)
     assert (sorted(told.done), told.stale) == ([0, 1, 2], [])
     assert [len(batch) for batch in server.batches] == [3, 1, 1]
     assert isinstance(server.stored[1], DeadLetter)
