@@ -5,7 +5,7 @@ The management API's counts lag; these reports say at once how many jobs each ru
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 REPORT_KIND = "report"
@@ -21,8 +21,8 @@ class RunnerReport:
     """One runner at one moment.
 
     ``boot``: unique per process. ``queues``: those that it consumes now, none while it drains. ``held``: jobs delivered
-    to it and not settled, per queue (running and prefetched). ``completed`` and ``failed``: attempts since the start.
-    ``service_seconds``: mean duration of an attempt, None until one ended. ``gone``: its last word.
+    to it and not settled, per queue (running and prefetched). ``completed`` and ``failed``: attempts since the start,
+    per queue. ``service_seconds``: mean duration of an attempt, None until one ended. ``gone``: its last word.
     """
 
     boot: str
@@ -31,8 +31,8 @@ class RunnerReport:
     slots: int
     busy: int
     held: Mapping[str, int]
-    completed: int = 0
-    failed: int = 0
+    completed: Mapping[str, int] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
     service_seconds: float | None = None
     gone: bool = False
 
@@ -56,10 +56,9 @@ class Control:
 def read_report(body: bytes) -> RunnerReport:
     """The report in ``body``; fields that a newer release added are passed over. Raises ReportError."""
     value = _object(body)
-    known = {field.name for field in fields(RunnerReport)}
+    known = {it.name for it in fields(RunnerReport)}
     try:
         report = RunnerReport(**{name: content for name, content in value.items() if name in known})
-        held = {str(queue): int(count) for queue, count in report.held.items()}
         service = None if report.service_seconds is None else float(report.service_seconds)
         return RunnerReport(
             boot=str(report.boot),
@@ -67,9 +66,9 @@ def read_report(body: bytes) -> RunnerReport:
             queues=_texts(report.queues),
             slots=int(report.slots),
             busy=int(report.busy),
-            held=held,
-            completed=int(report.completed),
-            failed=int(report.failed),
+            held=_counts(report.held),
+            completed=_counts(report.completed),
+            failed=_counts(report.failed),
             service_seconds=service,
             gone=bool(report.gone),
         )
@@ -99,6 +98,10 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ReportError("not a JSON object")
     return value
+
+
+def _counts(values: Mapping[Any, Any]) -> dict[str, int]:
+    return {str(queue): int(count) for queue, count in values.items()}
 
 
 def _texts(values: Sequence[object]) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ async def test_what_runners_report_is_in_flight_at_once(vhost: Vhost) -> None:
         await stage.read()
         await stage.client.publish("q", 5)
         await stage.client.take("q", 3)
-        await stage.client.report("q", 3, completed=7)
+        await stage.client.report("q", 3, completed={"q": 7})
         found = await stage.until(lambda it: it.in_flight == 3 and not it.age)
         assert (found.ready, found.in_flight_unknown) == (2, "")
         reports = await stage.reader.runners(["q", "other"])
@@ -64,7 +64,7 @@ async def test_what_runners_report_is_in_flight_at_once(vhost: Vhost) -> None:
         assert [(it.name, it.busy, it.slots) for it in reports["q"]] == [("pod-1", 3, 4)]
         assert reports["other"] == ()
         await stage.client.settle()
-        await stage.client.report("q", 0, completed=10)
+        await stage.client.report("q", 0, completed={"q": 10})
         after = await stage.until(lambda it: it.completed == 3)
         assert after.in_flight == 0
         await stage.client.report("q", gone=True)

@@ -39,3 +39,18 @@ async def test_what_a_runner_holds_is_known_from_its_first_to_its_last_job(vhost
             return await stage.heard() == []
 
         await eventually(forgotten, "the runner is gone")
+
+
+async def test_attempts_of_a_runner_of_two_queues_count_for_the_queue_of_each(vhost: Vhost) -> None:
+    async with staged(vhost, endpoint_of(vhost, management=False, prometheus=False)) as stage:
+        source = RabbitmqSource(Endpoint(vhost.url), Identity(uuid4(), "pod-7"), slots=4)
+        for queue, count in (("p", 1), ("q", 3)):
+            await stage.client.declare(queue)
+            await stage.client.publish(queue, count)
+        await source.open([Subscription(queue, queue) for queue in ("p", "q")], list)
+        jobs = await source.claim({"p": 1, "q": 3})
+        await stage.until(lambda it: it.in_flight == 3)
+        await source.settle([Settlement(job, SUCCEEDED, 0.1, "notify") for job in jobs])
+        await stage.until(lambda it: it.completed == 3)
+        await stage.until(lambda it: it.completed == 1, "p")
+        await source.close()

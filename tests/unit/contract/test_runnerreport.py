@@ -6,7 +6,7 @@ import pytest
 
 from workerpool_contract.runnerreport import Control, ReportError, RunnerReport, read_control, read_report
 
-REPORT = RunnerReport("b1", "runner-1", ("mail", "mail@eu"), 8, 3, {"mail": 5}, 7, 1, 0.25)
+REPORT = RunnerReport("b1", "runner-1", ("mail", "mail@eu"), 8, 3, {"mail": 5}, {"mail": 7}, {"mail@eu": 1}, 0.25)
 
 
 def test_a_report_arrives_as_sent() -> None:
@@ -24,8 +24,9 @@ def test_other_bodies_are_no_reports(body: bytes) -> None:
         read_report(body)
 
 
-def test_a_report_with_counts_that_are_none_is_refused() -> None:
-    body = json.loads(REPORT.to_json()) | {"slots": None}
+@pytest.mark.parametrize("changed", [{"slots": None}, {"completed": 7}, {"failed": {"mail": None}}, {"held": []}])
+def test_a_report_with_counts_that_are_none_is_refused(changed: dict[str, object]) -> None:
+    body = json.loads(REPORT.to_json()) | changed
     with pytest.raises(ReportError, match="no report"):
         read_report(json.dumps(body).encode())
 

@@ -1,6 +1,6 @@
 """What the runners of a vhost told of themselves, and what follows from it. No I/O; times are any steady clock's."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,14 +24,15 @@ class Reports:
         self._last: dict[str, tuple[float, Report]] = {}
         self._held: dict[str, int] = {}
         self._peaks: dict[str, deque[tuple[int, int]]] = {}
-        self._completed: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
+        self._completed: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
 
     def take(self, report: Report, now: float) -> None:
         """Keeps a report in the place of the runner's last one; ``gone`` is its last word."""
         _, before = self._last.pop(report.boot, (now, None))
         if before is not None:
-            self._add_attempts(before, report)
+            self._completed += Counter(report.completed) - Counter(before.completed)
+            self._failed += Counter(report.failed) - Counter(before.failed)
         if not report.gone:
             self._last[report.boot] = (now, report)
         self._change({} if before is None else before.held, {} if report.gone else report.held, now)
@@ -61,8 +62,8 @@ class Reports:
                 slots=report.slots,
                 busy=report.busy,
                 age=now - at,
-                completed=report.completed,
-                failed=report.failed,
+                completed=sum(report.completed.values()),
+                failed=sum(report.failed.values()),
                 service_seconds=report.service_seconds,
             )
             for at, report in self._last.values()
@@ -71,16 +72,7 @@ class Reports:
 
     def attempts(self, queue: str) -> tuple[int, int]:
         """How many attempts of ``queue`` completed and failed since the first report."""
-        return self._completed.get(queue, 0), self._failed.get(queue, 0)
-
-    def _add_attempts(self, before: Report, after: Report) -> None:
-        """A runner of several queues doesn't say whose attempts they were: those count for none."""
-        queues = _queues(before) | _queues(after)
-        if len(queues) == 1:
-            queue = next(iter(queues))
-            completed, failed = self.attempts(queue)
-            self._completed[queue] = completed + max(0, after.completed - before.completed)
-            self._failed[queue] = failed + max(0, after.failed - before.failed)
+        return self._completed[queue], self._failed[queue]
 
     def _change(self, old: Mapping[str, int], new: Mapping[str, int], now: float) -> None:
         second = int(now)

@@ -309,8 +309,8 @@ class RabbitmqSource(Wired):
             slots=self.slots,
             busy=len(holding.jobs),
             held={queue: count for queue, count in holding.unsettled.items() if count},
-            completed=self.totals.completed.total(),
-            failed=self.totals.failed.total(),
+            completed=dict(self.totals.completed),
+            failed=dict(self.totals.failed),
             service_seconds=self.totals.mean,
         )
 

@@ -58,19 +58,27 @@ def test_the_peak_is_remembered_as_long_as_a_page_may_show_it() -> None:
 
 def test_attempts_are_counted_from_the_first_report_on() -> None:
     reports = Reports()
-    reports.take(report("a", completed=100, failed=7), 0)
-    reports.take(report("a", completed=103, failed=8), 1)
-    reports.take(report("a", completed=104, failed=8, gone=True), 2)
-    reports.take(report("a2", completed=0), 3)
-    reports.take(report("a2", completed=2), 4)
+    reports.take(report("a", completed={"q": 100}, failed={"q": 7}), 0)
+    reports.take(report("a", completed={"q": 103}, failed={"q": 8}), 1)
+    reports.take(report("a", completed={"q": 104}, failed={"q": 8}, gone=True), 2)
+    reports.take(report("a2"), 3)
+    reports.take(report("a2", completed={"q": 2}), 4)
     assert reports.attempts("q") == (6, 1)
 
 
-def test_attempts_of_a_runner_of_several_queues_are_nobodys() -> None:
+def test_attempts_of_a_runner_of_several_queues_count_for_the_queue_of_each() -> None:
     reports = Reports()
-    reports.take(report("a", 1, "p", "q"), 0)
-    reports.take(report("a", 1, "p", "q", completed=5), 1)
-    assert (reports.attempts("p"), reports.attempts("q")) == ((0, 0), (0, 0))
+    reports.take(report("a", 1, "p", "q", completed={"p": 2}), 0)
+    reports.take(report("a", 1, "p", "q", completed={"p": 3, "q": 5}, failed={"q": 4}), 1)
+    reports.take(RunnerReport("a", "pod-a", (), 4, 0, {}, {"p": 4, "q": 5}, {"q": 4}, gone=True), 2)
+    assert (reports.attempts("p"), reports.attempts("q")) == ((2, 0), (5, 4))
+    assert reports.attempts("other") == (0, 0)
+
+
+def test_a_runner_is_shown_with_the_attempts_of_all_its_queues() -> None:
+    reports = Reports()
+    reports.take(report("a", 1, "p", "q", completed={"p": 3, "q": 5}, failed={"q": 4}), 0)
+    assert [(it.completed, it.failed) for it in reports.runners("q", 0)] == [(8, 4)]
 
 
 def test_totals_never_fall_and_count_nobody_twice() -> None:
