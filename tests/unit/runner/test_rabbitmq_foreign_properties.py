@@ -91,7 +91,7 @@ def settled(found: Properties) -> Envelope | Invalid:
     arrival = Arrival("orders", "orders", 1, True, "", "orders", found, b"1")
     job = job_of(arrival, 1_800_000_000.0, lambda: 42)
     envelope = job.envelope if isinstance(job, Invalid) else job
-    assert encode(Outgoing("", "orders", b"1", dict(waiting_headers(envelope))), "m", 1, 100).frames
+    assert encode(Outgoing("", "orders", b"1", dict(waiting_headers(envelope))), "m", 1, 4088).frames
     json.loads(envelope.headers or "null")
     datetime.fromtimestamp(envelope.enqueued / 1000 - 60, UTC)
     return job

@@ -41,3 +41,19 @@ def test_a_large_payload_is_kept_and_one_too_large_for_a_message_is_not() -> Non
     assert records_of(body) == [kept]
     [body] = bodies([kept | {"payload": "ä" * (RECORD_BYTES // 4)}])
     assert records_of(body) == [{"id": 7}]
+
+
+def test_no_message_is_larger_than_the_broker_takes() -> None:
+    said = {"result": json.dumps("r" * 9_000), "error": "e" * 9_000, "data": json.dumps("d" * 9_000)}
+    records: list[dict[str, Any]] = [{"id": number, "payload": "p" * 4_000, "headers": None} for number in range(9)]
+    records += [
+        {"id": 9, "payload": "p" * 25_000, "headers": "{}"},
+        {"id": 10, "payload": "{}", "headers": None} | said,
+    ]
+    messages = list(bodies(records, 20_000))
+    assert max(map(len, messages)) <= 20_000
+    found = [it for body in messages for it in records_of(body)]
+    assert found[:9] == records[:9]
+    assert found[9] == {"id": 9}
+    assert found[10]["error"] == "9002 bytes, too large for the history"
+    assert [it["id"] for it in found] == list(range(11))

@@ -21,6 +21,11 @@ HEADER_ORIGINAL: Final = f"{HEADER_PREFIX}original"
 ORIGINAL: Final = b',"original":'
 BY_BROKER: Final = "delivered time and again without being settled: its runners died, or the broker lost them"
 
+REJECTED: Final = (
+    "rejected as it came: its dead letter was too large for the broker, or another program did it; the log and the "
+    "history say why"
+)
+
 
 class DeadJob(NamedTuple):
     """A dead letter. ``died``: milliseconds since 1970. ``raw``: a payload that is no text (that is empty then)."""
@@ -75,13 +80,21 @@ def _by_broker(queue: str, body: bytes, properties: Properties, now: float, fres
     except UnicodeDecodeError:
         payload, raw = "", body
     job = envelope_of(queue, payload, properties, now, fresh)
-    return DeadJob(job, str(DeadReason.CRASHED), BY_BROKER, "", _died(properties, now), raw)
+    reason, error = DeadReason.CRASHED, BY_BROKER
+    if _death(properties).get("reason") == "rejected":
+        reason, error = DeadReason.ERROR, REJECTED
+    return DeadJob(job, str(reason), error, "", _died(properties, now), raw)
 
 
 def _died(properties: Properties, now: float) -> int:
-    deaths = properties.headers.get("x-death")
-    moment = deaths[0].get("time") if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else None
+    moment = _death(properties).get("time")
     return milliseconds(now if moment is None else moment.timestamp())
+
+
+def _death(properties: Properties) -> dict[str, Any]:
+    """What the broker says of the last time that it made a dead letter of the message."""
+    deaths = properties.headers.get("x-death")
+    return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
 
 
 def _original(dead: DeadJob) -> tuple[str, bytes]:

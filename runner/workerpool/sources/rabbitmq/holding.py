@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiormq.abc import ChannelFrame
+from aiormq.abc import AbstractChannel, ChannelFrame
 from aiormq.channel import Channel
 
 from workerpool.errors import SourceUnavailable
@@ -93,10 +93,16 @@ class Holding:
         for it in deliveries:
             if self.is_free(it):
                 channel = self.link.consume_channel()
-                it.over = True
-                self._forget(it)
-                self._acks.gone(it.tag)
-                await channel.basic_nack(it.tag, requeue=True, wait=False)
+                await self._nack(channel, it, requeue=True)
+
+    async def reject(self, it: Delivery) -> None:
+        """Leaves a delivery to the broker, which makes a dead letter of the message as it came.
+
+        Nothing for a delivery of an older epoch: the message comes again. Raises as ``requeue``.
+        """
+        if not it.over and self.is_current(it):
+            await self._nack(self.link.consume_channel(), it, requeue=False)
+        it.over = True
 
     def lost(self) -> list[Job]:
         """The channel is gone and with it everything; returns the jobs that were handed out."""
@@ -105,6 +111,13 @@ class Holding:
         self.unsettled = Counter()
         self._acks = Acks()
         return jobs
+
+    async def _nack(self, channel: AbstractChannel, it: Delivery, *, requeue: bool) -> None:
+        it.over = True
+        self._forget(it)
+        await channel.basic_nack(it.tag, requeue=requeue, wait=False)
+        # Not before it is on its way: an acknowledgement of several would take it in.
+        self._acks.gone(it.tag)
 
     def _forget(self, it: Delivery) -> None:
         self.jobs.pop(it.tag, None)

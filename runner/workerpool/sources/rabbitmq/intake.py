@@ -18,7 +18,7 @@ from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.ladder import KEPT
 from workerpool.sources.rabbitmq.marks import Marks, Numbered, Question
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
-from workerpool.sources.rabbitmq.outcomes import Plan, invalid, unsayable, waiting
+from workerpool.sources.rabbitmq.outcomes import Plan, invalid, waiting
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.settling import Settling
 
@@ -190,7 +190,7 @@ class Intake:
     async def _bury(self) -> None:
         broken = self._broken
         now = round(self.wall() * 1000)
-        plans = [_letter(it, refused, now) for it, refused in broken if self.holding.is_free(it)]
+        plans = [self._letter(it, refused, now) for it, refused in broken if self.holding.is_free(it)]
         for plan in plans:
             log.error(
                 "Dead letter (invalid): a message of %s: %s", plan.delivery.lane, plan.record and plan.record["error"]
@@ -236,28 +236,31 @@ class Intake:
         """Replaces each delivery by its copy; what can't be published is buried instead of being in the way of all."""
         good: list[tuple[Delivery, Outgoing]] = []
         for it, copy in copies:
-            why = unsayable(copy)
+            why = self.settling.routing.unsayable(copy)
             if why is None:
                 good.append((it, copy))
             else:
                 it.readable = False
-                broken = Invalid(
-                    it.envelope, it.envelope.payload.encode(), f"came with headers that can't be kept: {why}"
-                )
+                broken = Invalid(it.envelope, it.envelope.payload.encode(), f"can't be published again: {why}")
                 self._broken.append((it, broken))
                 self._again = [entry for entry in self._again if entry[0] is not it]
                 self._early = [other for other in self._early if other is not it]
         if good:
             await self.settling.replace([it for it, _ in good], [copy for _, copy in good])
 
+    def _letter(self, it: Delivery, refused: Invalid, now: int) -> Plan:
+        """The dead letter of a message that can't be a job; without its headers where nobody could publish those."""
+        whole, plan = it.envelope, invalid(it, refused.body, f"the payload {refused.why}", now)
+        if self._is_unsayable(plan):
+            it.envelope = whole._replace(headers=None, key=None)
+            bare = invalid(it, refused.body, f"the payload {refused.why}", now)
+            if not self._is_unsayable(bare):
+                return bare
+            it.envelope = whole
+        return plan
 
-def _letter(it: Delivery, refused: Invalid, now: int) -> Plan:
-    """The dead letter of a message that can't be a job; without its headers where nobody could publish those."""
-    plan = invalid(it, refused.body, f"the payload {refused.why}", now)
-    if any(unsayable(message) for message in plan.outgoing):
-        it.envelope = it.envelope._replace(headers=None, key=None)
-        plan = invalid(it, refused.body, f"the payload {refused.why}", now)
-    return plan
+    def _is_unsayable(self, plan: Plan) -> bool:
+        return any(self.settling.routing.unsayable(message) for message in plan.outgoing)
 
 
 def _remaining(job: Envelope, now: float) -> float:

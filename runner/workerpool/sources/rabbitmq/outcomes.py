@@ -15,16 +15,20 @@ from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.outgoing import encode as encode_frames
 from workerpool_contract.rabbitmq import dead, lane, lanes, topic_exchange
 
-FRAME: Final = 4096
-"""Bytes of a frame's body that every broker takes."""
+FRAME: Final = 131_064
+"""Bytes that a frame holds on a broker whose frame_max nobody changed."""
 
 
 class Plan(NamedTuple):
-    """What settles one delivery, before its acknowledgement. ``record`` is None for a job that isn't over."""
+    """What settles one delivery, before its acknowledgement. ``record`` is None for a job that isn't over.
+
+    ``letter``: it is a dead letter among those of its queue, where the broker can put the message too, as it came.
+    """
 
     delivery: Delivery
     outgoing: Sequence[Outgoing]
     record: Record | None
+    letter: bool = False
 
 
 NOTHING: Final[Sequence[Outgoing]] = ()
@@ -91,7 +95,7 @@ def invalid(delivery: Delivery, body: bytes, error: str, now: int) -> Plan:
     job = delivery.charged()
     letter = DeadJob(job, str(DeadReason.INVALID), error, "", now, raw=body)
     record = finished_record(job, "dead", now, worker="", error=error, reason=letter.reason)
-    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter=True)
 
 
 def _dead(
@@ -111,7 +115,7 @@ def _dead(
     if outcome.outputs:
         return Plan(delivery, _topics(outcome.outputs, now, fresh), record)
     letter = DeadJob(job, reason, outcome.error, it.worker, now)
-    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter=True)
 
 
 def _topics(outputs: Sequence[Output], now: int, fresh: Callable[[], int]) -> Sequence[Outgoing]:

@@ -1,5 +1,6 @@
 """A message on its way to the broker, as bytes of the protocol, and what became of it."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,6 +17,11 @@ from workerpool.errors import PayloadError, SourceError, SourceUnavailable
 MOST_MESSAGES: Final = 250
 MOST_BYTES: Final = 1_048_576
 """What goes to the socket at once; a single message may be larger."""
+
+FRAME_ENDS: Final = 8
+"""Bytes of a frame around what it holds."""
+REFUSED_SIZE: Final = re.compile(r"message size \d+ is larger than (?:configured )?max size (\d+)")
+"""What a broker closes the channel with when a message is too large for it, and the only time it says its limit."""
 
 PERSISTENT: Final = 2
 TRANSIENT: Final = 1
@@ -82,8 +88,16 @@ class Encoded(NamedTuple):
     frames: bytes
 
 
-def encode(message: Outgoing, message_id: str, channel: int, room: int) -> Encoded:
-    """``message`` for a ``channel`` whose body frames hold ``room`` bytes. Raises PayloadError."""
+def encode(message: Outgoing, message_id: str, channel: int, room: int, most: int | None = None) -> Encoded:
+    """``message`` for a ``channel`` whose frames hold ``room`` bytes. Raises PayloadError.
+
+    ``most``: bytes that the broker takes in one message, None when that isn't known.
+    """
+    if most is not None and len(message.body) > most:
+        raise PayloadError(
+            f"message to {message.routing_key!r}: {len(message.body)} bytes, and this broker takes at most {most}; "
+            "raise max_message_size in its rabbitmq.conf, or send a reference to where the data lies"
+        )
     properties = Basic.Properties(
         content_type=message.content_type,
         headers=message.headers,
@@ -100,6 +114,12 @@ def encode(message: Outgoing, message_id: str, channel: int, room: int) -> Encod
             f"message to {message.routing_key!r}: can't be said in AMQP ({error}); "
             "names take at most 255 bytes, headers texts, numbers, lists and dicts"
         ) from None
+    if len(frames[1]) > room + FRAME_ENDS:
+        # The broker would end the connection, and everything on its way with it.
+        raise PayloadError(
+            f"message to {message.routing_key!r}: headers of {len(frames[1])} bytes, and this broker takes at most "
+            f"{room + FRAME_ENDS}; raise frame_max in its rabbitmq.conf, or put the data into the payload"
+        )
     frames.extend(marshal(ContentBody(part), channel) for part in _parts(message.body, room))
     return Encoded(message_id, b"".join(frames))
 
@@ -115,6 +135,12 @@ def portions(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
         size += len(message.body)
     if start < len(messages):
         yield messages[start:]
+
+
+def refused_size(text: str) -> int | None:
+    """The most bytes of a message that the broker takes, when ``text`` is its answer to a larger one."""
+    found = REFUSED_SIZE.search(text)
+    return None if found is None else int(found[1])
 
 
 def _parts(body: bytes, room: int) -> Iterator[bytes]:

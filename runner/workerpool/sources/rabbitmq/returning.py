@@ -7,7 +7,7 @@ from typing import Final
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.marks import Marks, Numbered
-from workerpool.sources.rabbitmq.outcomes import Plan, given_back, handed_back, unsayable
+from workerpool.sources.rabbitmq.outcomes import Plan, given_back, handed_back
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.settling import Settling
 
@@ -48,7 +48,7 @@ class Returning:
                 continue
             known = it.message_id is not None and (not counted or it.number + 1 < self.rehome_at)
             copy = None if known or not it.readable else given_back(it.charged(), now)
-            if copy is None or unsayable(copy) is not None:
+            if copy is None or self.settling.routing.unsayable(copy) is not None:
                 returned.append(it)
             else:
                 copied.append(it)

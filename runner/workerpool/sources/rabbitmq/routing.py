@@ -63,6 +63,13 @@ class Routing:
                 fates[index] = fate
         return fates, self._sender.failure(messages, fates)
 
+    def unsayable(self, message: Outgoing) -> str | None:
+        """Why the broker will never take ``message``, None when nothing is known against it.
+
+        Raises SourceUnavailable.
+        """
+        return self._sender.unsayable(message)
+
     async def send_to_topic(self, topic: str, messages: Sequence[Outgoing]) -> None:
         """As ``send``, for many messages to the exchanges of one topic, in order."""
         first = messages if self._subscribed.get(topic) else messages[:1]

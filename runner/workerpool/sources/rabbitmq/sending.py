@@ -11,14 +11,23 @@ from itertools import count
 from typing import Final
 from uuid import uuid4
 
-from aiormq.abc import ChannelFrame
+from aiormq.abc import AbstractConnection, ChannelFrame
 from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError, PublishError
 
-from workerpool.errors import SourceUnavailable
+from workerpool.errors import PayloadError, SourceUnavailable
 from workerpool.sources.rabbitmq.faults import reason, translated
 from workerpool.sources.rabbitmq.link import Link
-from workerpool.sources.rabbitmq.outgoing import Encoded, Fate, Outgoing, Refused, Unroutable, encode, portions
+from workerpool.sources.rabbitmq.outgoing import (
+    Encoded,
+    Fate,
+    Outgoing,
+    Refused,
+    Unroutable,
+    encode,
+    portions,
+    refused_size,
+)
 
 CONFIRM_TIMEOUT: Final = 10.0
 PORTIONS: Final = 4
@@ -39,6 +48,8 @@ class Sender:
         self._order = asyncio.Lock()
         self._prefix = uuid4().hex
         self._numbers = count(1)
+        self._connection: AbstractConnection | None = None
+        self._most: int | None = None
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Returns once the broker has confirmed every message.
@@ -63,13 +74,35 @@ class Sender:
         channel = self._channel()
         ready = [self._encode(channel, portion) for portion in portions(messages)]
         if len(ready) == 1:
-            return await self._publish(channel, ready[0])
+            try:
+                return await self._publish(channel, ready[0])
+            except SourceUnavailable:
+                if len(messages) == 1:
+                    # Too large for the broker, as it has just said? Then no other try will do.
+                    self._encode(channel, messages)
+                raise
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._publish(channel, portion)) for portion in ready]
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
         return [fate for task in tasks for fate in task.result()]
+
+    def unsayable(self, message: Outgoing) -> str | None:
+        """Why the broker will never take ``message``, None when nothing is known against it.
+
+        Raises SourceUnavailable.
+        """
+        try:
+            self._encode(self._channel(), [message])
+        except PayloadError as error:
+            return str(error)
+        return None
+
+    @property
+    def most(self) -> int | None:
+        """Bytes of the largest message that the broker takes, None as long as it has refused none."""
+        return self._most
 
     def _channel(self) -> Channel:
         if self._link.blocked:
@@ -78,11 +111,14 @@ class Sender:
             )
         channel = self._link.publish_channel()
         assert isinstance(channel, Channel)
+        if channel.connection is not self._connection:
+            # A broker that was started again may take more.
+            self._connection, self._most = channel.connection, None
         return channel
 
     def _encode(self, channel: Channel, messages: Sequence[Outgoing]) -> list[Encoded]:
         return [
-            encode(message, f"{self._prefix}-{number}", channel.number, channel.max_content_size)
+            encode(message, f"{self._prefix}-{number}", channel.number, channel.max_content_size, self._most)
             for message, number in zip(messages, self._numbers, strict=False)
         ]
 
@@ -96,6 +132,7 @@ class Sender:
                             await flight.start()
                         return await flight.land()
             except SourceUnavailable as error:
+                self._most = refused_size(str(error)) or self._most
                 raise SourceUnavailable(f"{error} (waiting for confirms)") from None
             finally:
                 flight.abandon()

@@ -1,10 +1,11 @@
 """Carries outcomes out, in the order that loses nothing: publish, confirm, record, free the key, acknowledge."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from workerpool.errors import ConfigError, SourceError, SourceUnavailable
+from workerpool.errors import ConfigError, PayloadError, SourceError, SourceUnavailable
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
@@ -12,8 +13,11 @@ from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.keys import Keys
 from workerpool.sources.rabbitmq.outcomes import Plan
 from workerpool.sources.rabbitmq.outgoing import Fate, Outgoing
+from workerpool.sources.rabbitmq.rejecting import is_kept
 from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.streamlog import StreamLog
+
+log = logging.getLogger("workerpool.rabbitmq")
 
 
 class Unfinished(SourceUnavailable):
@@ -37,8 +41,8 @@ class Settling:
     async def carry_out(self, plans: Sequence[Plan]) -> None:
         """Carries out what the broker takes; ``delivery.over`` tells which.
 
-        Repeating it publishes nothing twice that was confirmed. Raises Unfinished for what the broker did not take,
-        SourceUnavailable when nothing is known of any, and PayloadError before anything is sent.
+        Repeating it publishes nothing twice that was confirmed. Raises Unfinished for what the broker did not take
+        (because of a PayloadError when it never will), SourceUnavailable when nothing is known of any.
         """
         left = [plan for plan in plans if not plan.delivery.over]
         for plan in left:
@@ -50,10 +54,12 @@ class Settling:
                 await self._record([plan for plan in done if plan.record is not None and not plan.delivery.recorded])
                 await self._free(done)
                 await self.holding.ack([plan.delivery for plan in done])
+                if isinstance(failure, PayloadError):
+                    await self._leave([plan for plan in left if plan.letter and not plan.delivery.over])
         finally:
             for plan in left:
                 plan.delivery.settling = False
-        if failure is not None:
+        if failure is not None and not all(plan.delivery.over for plan in left):
             raise Unfinished(failure)
 
     async def replace(self, deliveries: Sequence[Delivery], copies: Sequence[Outgoing]) -> None:
@@ -65,7 +71,10 @@ class Settling:
             it.settling = True
         try:
             with _later(self.holding.link.endpoint):
-                fates, failure = await self.routing.outcomes([copy for _, copy in pairs])
+                try:
+                    fates, failure = await self.routing.outcomes([copy for _, copy in pairs])
+                except PayloadError as error:
+                    raise Unfinished(error) from None
                 there = [it for (it, _), fate in zip(pairs, fates, strict=True) if fate is Fate.CONFIRMED]
                 await self.holding.ack(there)
         finally:
@@ -76,6 +85,14 @@ class Settling:
 
     async def _publish(self, plans: Sequence[Plan]) -> SourceError | ConfigError | None:
         """Publishes what was not confirmed yet, notes what is now, and returns the error of what is not."""
+        try:
+            return await self._send(plans)
+        except PayloadError as error:
+            # Nothing was sent: the others go without what the broker will never take.
+            await self._send([plan for plan in plans if self._impossible(plan) is None])
+            return error
+
+    async def _send(self, plans: Sequence[Plan]) -> SourceError | ConfigError | None:
         if not plans:
             return None
         wanted = [_unsent(plan) for plan in plans]
@@ -86,6 +103,25 @@ class Settling:
             plan.delivery.routed = len(taken) == len(messages)
             plan.delivery.sent = () if plan.delivery.routed else (*plan.delivery.sent, *taken)
         return failure
+
+    def _impossible(self, plan: Plan) -> str | None:
+        """Why the broker will never take the messages of a plan, None when nothing is known against them."""
+        reasons = (self.routing.unsayable(message) for message in plan.outgoing)
+        return next((why for why in reasons if why is not None), None)
+
+    async def _leave(self, letters: Sequence[Plan]) -> None:
+        """Dead letters that the broker will never take: it has the jobs themselves, and makes dead letters of those."""
+        for plan in letters:
+            it, record = plan.delivery, plan.record
+            why = self._impossible(plan)
+            if record is None or why is None or not await is_kept(self.holding.link, it.envelope.queue, it.lane):
+                continue
+            log.error("Dead letter, as the job came: job %d of %s: %s", record["id"], record["queue"], why)
+            if not it.recorded:
+                said = f"{record.get('error')}; the dead letter is the job as it came, without this text: {why}"
+                await self._record([plan._replace(record=record | {"error": said})])
+            await self._free([plan])
+            await self.holding.reject(it)
 
     async def _record(self, plans: Sequence[Plan]) -> None:
         if plans:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from aiormq.exceptions import ChannelNotFoundEntity
 
-from workerpool.errors import SourceUnavailable
+from workerpool.errors import PayloadError, SourceUnavailable
 from workerpool.sources.rabbitmq.declare import declare
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.link import Link
@@ -47,7 +47,11 @@ class StreamLog:
 
     async def append(self, records: Sequence[JsonRecord]) -> None:
         """Durable when it returns; all or some of it may be there otherwise. Raises SourceUnavailable, SourceError."""
-        await self._put([Outgoing("", self.name, body, {}) for body in bodies(records)])
+        try:
+            await self._put(self._messages(records))
+        except PayloadError:
+            # Now that the broker has said what it takes, nothing is larger.
+            await self._put(self._messages(records))
 
     async def mark(self, marker: str) -> None:
         """Writes a marker: a reader that meets it has met all that was there when this was called."""
@@ -92,6 +96,9 @@ class StreamLog:
         except _Reached:
             return
         raise SourceUnavailable(f"{self.link.endpoint.shown}: stream {self.name!r} stopped before its end was read")
+
+    def _messages(self, records: Sequence[JsonRecord]) -> list[Outgoing]:
+        return [Outgoing("", self.name, body, {}) for body in bodies(records, self._sender.most)]
 
     async def _put(self, messages: Sequence[Outgoing]) -> None:
         try:

@@ -13,19 +13,25 @@ TEXT_BYTES: Final = 524_288
 RECORD_BYTES: Final = 8_388_608
 """Larger records lose the job's payload and headers too: it went through the broker, but not written as a text."""
 
+BRACKETS: Final = 2
+
 JSON_TEXTS: Final = ("result", "data")
 """Fields of records that hold JSON text."""
 TEXTS: Final = ("error", *JSON_TEXTS)
 JOB_FIELDS: Final = ("payload", "headers")
 
 
-def bodies(records: Iterable[JsonRecord]) -> Iterator[bytes]:
-    """The records in order, as few messages as may be; what is too large for any is cut."""
+def bodies(records: Iterable[JsonRecord], most: int | None = None) -> Iterator[bytes]:
+    """The records in order, as few messages as may be; what is too large for any is cut.
+
+    ``most``: bytes that the broker takes in one message, None when that isn't known.
+    """
+    room = RECORD_BYTES if most is None else most - BRACKETS
     together: list[bytes] = []
     size = 0
     for record in records:
-        written = _written(record)
-        if together and size + len(written) > MESSAGE_BYTES:
+        written = _written(record, room)
+        if together and size + len(written) > min(MESSAGE_BYTES, room):
             yield _joined(together)
             together, size = [], 0
         together.append(written)
@@ -47,18 +53,19 @@ def _joined(written: list[bytes]) -> bytes:
     return b"[" + b",".join(written) + b"]"
 
 
-def _written(record: JsonRecord) -> bytes:
+def _written(record: JsonRecord, room: int) -> bytes:
+    text = min(TEXT_BYTES, room // (1 + len(TEXTS)))
     written = _json(record)
-    if len(written) <= TEXT_BYTES:
+    if len(written) <= text:
         return written
-    written = _json({name: _cut(name, value) for name, value in record.items()})
-    if len(written) <= RECORD_BYTES:
+    written = _json({name: _cut(name, value, text) for name, value in record.items()})
+    if len(written) <= min(RECORD_BYTES, room):
         return written
-    return _json({name: _cut(name, value) for name, value in record.items() if name not in JOB_FIELDS})
+    return _json({name: _cut(name, value, text) for name, value in record.items() if name not in JOB_FIELDS})
 
 
-def _cut(name: str, value: object) -> object:
-    if name not in TEXTS or not isinstance(value, str) or (size := len(_json(value))) <= TEXT_BYTES:
+def _cut(name: str, value: object, most: int) -> object:
+    if name not in TEXTS or not isinstance(value, str) or (size := len(_json(value))) <= most:
         return value
     note = f"{size} bytes, too large for the history"
     return json.dumps(note) if name in JSON_TEXTS else note
