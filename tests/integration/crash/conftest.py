@@ -1,47 +1,30 @@
 """A server that the crash tests may stop and kill, and for each test a scene: tables, witness, gates and runners."""
 
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.support.crash_crew import Crew
 from tests.support.postgres import FAST, Server, throw_away
-from tests.support.runner_process import RunnerProcess, start_runner
+from tests.support.runner_process import RunnerProcess
 from tests.support.tables import Tables
-from tests.support.witness import ENV_GATES, ENV_WITNESS, Witness
 from workerpool_contract.names import ENV_LEASE
-
-APP = "tests.support.crash_app"
 
 
 @dataclass
-class Scene:
-    """What one crash test plays on. ``folder`` keeps gates, logs and what the witness writes."""
+class Scene(Crew):
+    """What one crash test plays on."""
 
     server: Server
     tables: Tables
-    folder: Path
-    runners: list[RunnerProcess] = field(default_factory=list)
-
-    @property
-    def witness(self) -> Witness:
-        """What the handlers did."""
-        return Witness(self.folder / "witness")
 
     def start(self, *workers: str, lease: float = 30.0, url: str | None = None, **environ: str) -> RunnerProcess:
         """Starts a runner of these workers, without waiting for it."""
-        settings = {ENV_WITNESS: str(self.folder / "witness"), ENV_GATES: str(self.folder), ENV_LEASE: f"{lease:g}"}
-        runner = start_runner(url or self.tables.url, APP, workers, self.folder, settings | environ)
-        self.runners.append(runner)
-        return runner
-
-    def open(self, gate: str = "gate") -> None:
-        """Lets the handlers go on that wait for this gate."""
-        (self.folder / gate).touch()
+        return self.run(url or self.tables.url, workers, **{ENV_LEASE: f"{lease:g}"}, **environ)
 
     @contextmanager
     def paused_server(self) -> Iterator[None]:
@@ -57,17 +40,6 @@ class Scene:
             for process in reversed(processes):
                 process.resume()
 
-    def close(self) -> None:
-        """Kills what still runs, child processes of handlers included."""
-        for runner in self.runners:
-            if runner.alive:
-                runner.send(signal.SIGCONT)
-                children = psutil.Process(runner.pid).children(recursive=True)
-                runner.kill()
-                for child in children:
-                    if child.is_running():
-                        child.kill()
-
 
 @pytest.fixture(scope="session")
 def crash_server() -> Iterator[Server]:
@@ -80,7 +52,7 @@ def crash_server() -> Iterator[Server]:
 def scene(crash_server: Server, tmp_path: Path) -> Iterator[Scene]:
     """A fresh database and nothing running; afterwards the server is up again, whatever the test did to it."""
     name = crash_server.create_database()
-    stage = Scene(crash_server, Tables(crash_server.url(name)), tmp_path)
+    stage = Scene(tmp_path, crash_server, Tables(crash_server.url(name)))
     try:
         yield stage
     finally:

@@ -3,18 +3,18 @@
 import asyncio
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiormq
 import pytest
 
+from tests.support.crash_crew import Crew
 from tests.support.linked import linked
 from tests.support.patience import until
 from tests.support.rabbitmq import Vhost
 from tests.support.rabbitqueues import depths
-from tests.support.runner_process import RunnerProcess, start_runner
-from tests.support.witness import ENV_GATES, ENV_WITNESS, Witness
+from tests.support.runner_process import RunnerProcess
 from workerpool.sources.base import NewJob
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.publisher import RabbitmqPublisher
@@ -32,28 +32,14 @@ WITHIN = 60.0
 
 
 @dataclass
-class Scene:
-    """A virtual host, what the handlers did, and the runners. ``folder`` keeps gates, logs and the witness's file."""
+class Scene(Crew):
+    """A virtual host, what the handlers did, and the runners."""
 
     vhost: Vhost
-    folder: Path
-    runners: list[RunnerProcess] = field(default_factory=list)
-
-    @property
-    def witness(self) -> Witness:
-        """What the handlers did."""
-        return Witness(self.folder / "witness")
 
     def start(self, **environ: str) -> RunnerProcess:
         """Starts a runner, without waiting for it."""
-        settings = {ENV_WITNESS: str(self.folder / "witness"), ENV_GATES: str(self.folder)}
-        runner = start_runner(self.vhost.url, "tests.support.crash_app", [QUEUE], self.folder, settings | environ)
-        self.runners.append(runner)
-        return runner
-
-    def open(self, gate: str = "gate") -> None:
-        """Lets the handlers go on that wait for this gate."""
-        (self.folder / gate).touch()
+        return self.run(self.vhost.url, [QUEUE], **environ)
 
     def send(self, payloads: Sequence[str]) -> None:
         """Puts jobs on the queue."""
@@ -79,13 +65,11 @@ class Scene:
 @pytest.fixture
 def scene(vhost: Vhost, tmp_path: Path) -> Iterator[Scene]:
     """An empty virtual host; runners that are left are killed."""
-    made = Scene(vhost, tmp_path)
+    made = Scene(tmp_path, vhost)
     try:
         yield made
     finally:
-        for runner in made.runners:
-            if runner.alive:
-                runner.kill()
+        made.close()
 
 
 def test_running_jobs_finish_and_taken_ones_are_back_at_once_at_no_cost(scene: Scene) -> None:
