@@ -1,14 +1,19 @@
-"""The test broker: its own ports, data that outlives a crash, connections that an operator can close, TLS."""
+"""The test broker: its release and ports, data that outlives a crash, connections that an operator can close, TLS."""
 
 import ssl
 
 import aio_pika
 import pytest
 
+from tests.support.broker_programs import release
 from tests.support.rabbitmq import Broker, Vhost, throw_away_broker
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.rabbitmq
+
+
+def test_the_server_is_of_the_release_that_the_tests_are_to_run_on(rabbitmq_broker: Broker) -> None:
+    assert rabbitmq_broker.api("GET", "overview")["rabbitmq_version"].startswith(release())
 
 
 async def test_closing_the_connections_of_one_virtual_host_leaves_others_alone(
