@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks import trying
 from benchmarks.contenders import CONTENDERS
 from benchmarks.model import FULL, MEASURES, QUICK, Contender, Scale
 from benchmarks.records import HERE, RESULTS, Writer, describe, newest, read
@@ -42,7 +43,7 @@ def main() -> None:
     scale = dataclasses.replace(
         scale, attempts=arguments.attempts or scale.attempts, rounds=arguments.rounds or scale.rounds
     )
-    chosen = _chosen(arguments.only)
+    chosen = trying.chosen(CONTENDERS, arguments.only)
     publish = not (arguments.quick or arguments.only or arguments.measure or arguments.share != 1.0)
     results = (arguments.results or (RESULTS if publish else SCRATCH)) / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.jsonl"
     failed = _measure(arguments, chosen, scale, results)
@@ -97,16 +98,6 @@ def _room() -> Iterator[Path]:
         yield room
     finally:
         shutil.rmtree(room, ignore_errors=True)
-
-
-def _chosen(only: list[str] | None) -> tuple[Contender, ...]:
-    """The contenders asked for, all without `--only`."""
-    if not only:
-        return CONTENDERS
-    names = {contender.name for contender in CONTENDERS}
-    if unknown := sorted(set(only) - names):
-        raise SystemExit(f"--only {unknown[0]!r}: unknown, choose from {', '.join(sorted(names))}")
-    return tuple(contender for contender in CONTENDERS if contender.name in only)
 
 
 def _list() -> None:

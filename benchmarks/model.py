@@ -62,6 +62,10 @@ class Startable(Protocol):
         """Where it runs."""
 
     @property
+    def package(self) -> str:
+        """By which its version is known."""
+
+    @property
     def program(self) -> str:
         """A module for Python, a file name for Node."""
 

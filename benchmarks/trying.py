@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TypeVar
 
 from benchmarks.environments import Environments
 from benchmarks.meter import wait_for_quiet
 from benchmarks.model import NotInstallable, Record, Startable
+
+Contender = TypeVar("Contender", bound=Startable)
 
 
 def install(environments: Environments, contenders: Iterable[Startable], out: set[str]) -> Iterator[Record]:
@@ -18,6 +21,14 @@ def install(environments: Environments, contenders: Iterable[Startable], out: se
             out.add(contender.name)
             print(f"{contender.name}: not installable because {reason}", flush=True)
             yield Record("install", contender.name, "", "", error=f"not installable because {reason}")
+
+
+def chosen(contenders: Iterable[Contender], only: Collection[str] | None) -> tuple[Contender, ...]:
+    """The contenders named by `--only`, all without it."""
+    known = {contender.name: contender for contender in contenders}
+    if unknown := sorted(set(only or ()) - known.keys()):
+        raise SystemExit(f"--only {unknown[0]!r}: unknown, choose from {', '.join(sorted(known))}")
+    return tuple(contender for name, contender in known.items() if not only or name in only)
 
 
 def attempts(once: Callable[[], Record], brief: Callable[[Record], str], most: int, quiet: float) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks import records
+from benchmarks import records, trying
 from benchmarks.command import DOCS
 from benchmarks.environments import pinned_on_rabbitmq
 from benchmarks.rabbitmq import report, servers
@@ -43,7 +43,7 @@ def main() -> None:
     publish = not (arguments.quick or arguments.only or arguments.measure)
     folder = arguments.results or (report.RESULTS if publish else SCRATCH)
     results = folder / f"{datetime.now(UTC):%Y-%m-%dT%H%M%S}.jsonl"
-    failed = _measure(arguments, _chosen(arguments.only), scale, results)
+    failed = _measure(arguments, trying.chosen(CONTENDERS, arguments.only), scale, results)
     if publish or arguments.docs:
         _render(arguments.docs or DOCS, results)
     else:
@@ -88,14 +88,6 @@ def _render(docs: Path, results: Path) -> None:
     newest = records.newest()
     for path in page.write(records.read(newest), docs, newest.name, results):
         print(f"wrote {path}")
-
-
-def _chosen(only: list[str] | None) -> tuple[Contender, ...]:
-    """The contenders asked for, all without `--only`."""
-    names = {contender.name for contender in CONTENDERS}
-    if unknown := sorted(set(only or ()) - names):
-        raise SystemExit(f"--only {unknown[0]!r}: unknown, choose from {', '.join(sorted(names))}")
-    return tuple(contender for contender in CONTENDERS if not only or contender.name in only)
 
 
 def _list() -> None:

@@ -9,15 +9,14 @@ from benchmarks import records
 from benchmarks.rabbitmq.contenders import CONTENDERS
 from benchmarks.rabbitmq.profiled import profile
 from benchmarks.rabbitmq.verdicts import COMPARISONS, verdicts
-from benchmarks.report import chart, tables
-from benchmarks.report.summary import Figure, absent, figures, ours
+from benchmarks.report import chart, common, tables
+from benchmarks.report.summary import Figure, figures, ours
 from benchmarks.report.verdicts import behind
 
 RESULTS = records.RESULTS / "rabbitmq"
 HERE = Path(__file__).parent
 PLOT = "benchmarks-rabbitmq.svg"
 QUICK = "**A quick run: it shows that the harness works, not how fast it is.**"
-MET = {True: "yes", False: "no", None: "n/a"}
 
 
 def newest() -> Path | None:
@@ -37,11 +36,11 @@ def section(path: Path) -> str:
     parts = [
         _part("text"),
         _head(results, path),
-        f"### Asked\n\n{tables.markdown(['asked of WorkerPool', 'measured', 'met'], _asked(found))}",
+        f"### Asked\n\n{common.asked(verdicts(found))}",
         f"### No-op messages\n\n![No-op messages per second on RabbitMQ]({PLOT})\n\n{_speed(found, 'noop')}",
         f"### Archive: every message an object in an S3 server\n\n{_speed(found, 'archive')}",
         f"### After `kill -9` in the middle\n\n{_killed(found)}",
-        f"### Where WorkerPool is behind\n\n{_behind(found)}",
+        f"### Where WorkerPool is behind\n\n{common.behind(behind(found, COMPARISONS))}",
         f"### Where the time of a message goes\n\n{profile(results)}",
         _part("notes"),
     ]
@@ -60,33 +59,11 @@ def _head(results: records.Results, path: Path) -> str:
         ["measured", origin],
         ["machine", f"{computer}, fdatasync {about['fdatasync_us']} us"],
         ["broker", f"RabbitMQ {about['rabbitmq']} on Erlang {about['erlang']}, its own defaults, loopback TCP"],
-        ["versions", _versions(results)],
+        ["versions", common.versions(results, CONTENDERS)],
         ["WorkerPool's client", client],
         ["raw figures", kept],
     ]
     return f"{quick}{tables.markdown(['', ''], rows)}"
-
-
-def _versions(results: records.Results) -> str:
-    """Interpreter and contenders."""
-    missing, versions = absent(results), results.machine["versions"]
-    named = [f"Python {results.machine['python']}"]
-    for contender in CONTENDERS:
-        if contender.name in missing:
-            named.append(f"{contender.name}: {missing[contender.name]}")
-        elif contender.package in versions:
-            named.append(f"{contender.package} {versions[contender.package]}")
-    return ", ".join(named)
-
-
-def _asked(found: Sequence[Figure]) -> list[list[str]]:
-    return [[verdict.asked, verdict.measured, MET[verdict.met]] for verdict in verdicts(found)]
-
-
-def _behind(found: Sequence[Figure]) -> str:
-    """Where other frameworks are ahead."""
-    sentences = list(behind(found, COMPARISONS)) or ["Nowhere, in the quantities above."]
-    return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _speed(found: Sequence[Figure], measure: str) -> str:

@@ -8,15 +8,14 @@ from pathlib import Path
 from benchmarks.contenders import CONTENDERS
 from benchmarks.rabbitmq import report as rabbitmq
 from benchmarks.records import Results
-from benchmarks.report import chart, tables
-from benchmarks.report.summary import Figure, absent, figures
+from benchmarks.report import chart, common, tables
+from benchmarks.report.summary import figures
 from benchmarks.report.verdicts import behind, verdicts
 from benchmarks.wakeup import report as wakeup
 
 HERE = Path(__file__).parent
 PLOT = "benchmarks.svg"
 MODES = {"single": "one by one", "batch": "1,000 a call", "copy": "COPY"}
-MET = {True: "yes", False: "no", None: "n/a"}
 
 
 def write(results: Results, docs: Path, source: str, on_rabbitmq: Path | None = None) -> Iterator[Path]:
@@ -39,12 +38,12 @@ def text(results: Results, source: str = "", on_rabbitmq: Path | None = None) ->
     found = figures(results)
     sections = [
         _head(results, source),
-        _asked(found),
+        f"## What was asked\n\n{common.asked(verdicts(found))}",
         f"## No-op jobs\n\n![No-op jobs per second]({PLOT})\n\n{tables.throughput(found)}",
         f"## Idle pickup\n\n{_part('latency')}\n\n{tables.latency(found)}",
         f"## Jobs of 10 ms, at most 10 at once\n\n{_part('sleep')}\n\n{tables.sleeping(found)}",
         f"## Enqueue\n\n{_part('enqueue')}\n\n{tables.enqueueing(found, MODES)}",
-        _behind(found),
+        f"## Where WorkerPool is behind\n\n{common.behind(behind(found))}",
         _part("notes"),
         _part("method"),
         *([rabbitmq.section(on_rabbitmq)] if on_rabbitmq else []),
@@ -63,6 +62,7 @@ def _head(results: Results, source: str) -> str:
     """Title, machine and versions."""
     machine = results.machine
     settings = ", ".join(f"{name}={value}" for name, value in machine["settings"].items())
+    uvloop = f"uvloop {machine['versions']['project uvloop']}"
     flush = f", fdatasync {machine['fdatasync_us']} us" if machine["fdatasync_us"] else ""
     rows = [
         ["measured", f"{machine['date']}, by `{machine['command']}`, WorkerPool at commit {machine['commit']}"],
@@ -74,7 +74,7 @@ def _head(results: Results, source: str) -> str:
             ),
         ],
         ["server", f"Postgres {machine['postgres']}, loopback TCP, {settings}"],
-        ["versions", _versions(results)],
+        ["versions", common.versions(results, CONTENDERS, uvloop)],
         ["raw figures", f"benchmarks/results/{source}" if source else "not kept"],
     ]
     quick = (
@@ -83,31 +83,6 @@ def _head(results: Results, source: str) -> str:
         else "**A quick run: it shows that the harness works, not how fast anything is.**\n\n"
     )
     return f"# Benchmarks\n\n{_part('introduction')}\n\n{quick}{tables.markdown(['', ''], rows)}"
-
-
-def _versions(results: Results) -> str:
-    """Interpreter and contenders."""
-    versions = results.machine["versions"]
-    missing = absent(results)
-    named = [f"Python {results.machine['python']}", f"uvloop {versions['project uvloop']}"]
-    for contender in CONTENDERS:
-        if contender.name in missing:
-            named.append(f"{contender.name}: {missing[contender.name]}")
-        elif contender.package in versions:
-            named.append(f"{contender.package} {versions[contender.package]}")
-    return ", ".join(named)
-
-
-def _asked(found: list[Figure]) -> str:
-    """The targets."""
-    rows = [[verdict.asked, verdict.measured, MET[verdict.met]] for verdict in verdicts(found)]
-    return f"## What was asked\n\n{tables.markdown(['asked of WorkerPool', 'measured', 'met'], rows)}"
-
-
-def _behind(found: list[Figure]) -> str:
-    """Where others are ahead."""
-    sentences = list(behind(found)) or ["Nowhere, in the quantities above."]
-    return "## Where WorkerPool is behind\n\n" + "\n".join(f"- {sentence}" for sentence in sentences)
 
 
 def _part(name: str) -> str:
