@@ -11,6 +11,7 @@ from tests.integration.archive.queues import PostgresQueue, Queue, RabbitmqQueue
 from tests.support.patience import until
 from tests.support.postgres import FAST, Server, throw_away
 from tests.support.rabbitmq import Broker, throw_away_broker
+from tests.support.runner_process import RunnerProcess
 from tests.support.s3 import S3Server
 from workerpool_contract.names import ENV_LEASE
 
@@ -77,14 +78,20 @@ def _environ(server: S3Server, bucket: str) -> dict[str, str]:
     return server.environment(bucket) | {ENV_LEASE: "3"}
 
 
+def _holding(runner: RunnerProcess, queue: Queue, server: S3Server, bucket: str) -> RunnerProcess:
+    """The runner when it holds as many messages as it may and waits for the server, which stands still."""
+    runner.ready()
+    until(lambda: server.has_bucket(bucket), WITHIN, "the worker makes its bucket")
+    server.pause()
+    queue.send(MESSAGES)
+    until(lambda: runner.probe("/health")[1]["worker"]["busy"] == SLOTS, WITHIN, "the worker holds messages")
+    return runner
+
+
 def test_killed_between_receipt_and_upload(queue: Queue, own_server: S3Server, start: Start) -> None:
     bucket = own_server.create_bucket()
     environ = _environ(own_server, bucket)
-    victim = start(queue.url, **environ).ready()
-    until(lambda: own_server.has_bucket(bucket), WITHIN, "the worker makes its bucket")
-    own_server.pause()
-    queue.send(MESSAGES)
-    until(lambda: victim.probe("/health")[1]["worker"]["busy"] == SLOTS, WITHIN, "the worker holds messages")
+    victim = _holding(start(queue.url, **environ), queue, own_server, bucket)
 
     victim.kill()
 
@@ -100,11 +107,7 @@ def test_killed_between_receipt_and_upload(queue: Queue, own_server: S3Server, s
 def test_killed_between_upload_and_acknowledgement(queue: Queue, own_server: S3Server, start: Start) -> None:
     bucket = own_server.create_bucket()
     environ = _environ(own_server, bucket)
-    victim = start(queue.url, **environ).ready()
-    until(lambda: own_server.has_bucket(bucket), WITHIN, "the worker makes its bucket")
-    own_server.pause()
-    queue.send(MESSAGES)
-    until(lambda: victim.probe("/health")[1]["worker"]["busy"] == SLOTS, WITHIN, "the worker holds messages")
+    victim = _holding(start(queue.url, **environ), queue, own_server, bucket)
     with queue.silent():
         own_server.resume()
         until(lambda: len(own_server.objects(bucket)) >= SLOTS, WITHIN, "the messages that it holds are stored")
