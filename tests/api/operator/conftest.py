@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -146,6 +147,15 @@ class Shop:
                 resource = "/".join(part for part in (what["resource"], what.get("subresource")) if part)
                 found.append((entry["verb"], resource, what.get("name", "")))
         return found
+
+    def rest(self, times: int = 4) -> None:
+        """Lets the operator look at its pools a few times more."""
+        before = self._reconciliations()
+        self.until(lambda: self._reconciliations() >= before + times, "more reconciliations")
+
+    def _reconciliations(self) -> int:
+        found = re.search(r"workerpool_reconcile_seconds_count (\d+)", self.operator.page("metrics") or "")
+        return int(found.group(1)) if found else 0
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
         """Returns once ``condition`` holds."""

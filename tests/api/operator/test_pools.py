@@ -1,6 +1,5 @@
 """A pool's life on a cluster, as far as an API server alone can tell it: its objects, its size, its status."""
 
-import re
 import signal
 
 import pytest
@@ -33,18 +32,6 @@ def settled(shop: Shop) -> None:
     shop.until(lambda: shop.size() == 0, "a Deployment of size 0")
 
 
-def reconciliations(shop: Shop) -> int:
-    """How many there were."""
-    found = re.search(r"workerpool_reconcile_seconds_count (\d+)", shop.operator.page("metrics") or "")
-    return int(found.group(1)) if found else 0
-
-
-def rest(shop: Shop, times: int = 4) -> None:
-    """Lets the operator look at its pool a few times more."""
-    before = reconciliations(shop)
-    shop.until(lambda: reconciliations(shop) >= before + times, "more reconciliations")
-
-
 def test_a_pool_gets_its_objects(shop: Shop) -> None:
     settled(shop)
     budget = shop.get("poddisruptionbudget")
@@ -66,7 +53,7 @@ def test_a_backlog_wakes_the_pool_with_one_write_of_its_size(shop: Shop) -> None
     shop.enqueue(7)
     shop.until(lambda: shop.size() == 7, "seven replicas")
     shop.until(lambda: "ScaledUp" in shop.reasons(), "an event")
-    rest(shop)
+    shop.rest()
     written = shop.writes()[len(before) :]
     assert written.count(("patch", "deployments", "orders")) == 1
     assert {resource for _, resource, _ in written} <= {"deployments", "workerpools/status", "events"}
@@ -75,9 +62,9 @@ def test_a_backlog_wakes_the_pool_with_one_write_of_its_size(shop: Shop) -> None
 
 def test_a_pool_at_rest_causes_no_write(shop: Shop) -> None:
     settled(shop)
-    rest(shop)
+    shop.rest()
     before = shop.writes()
-    rest(shop, 5)
+    shop.rest(5)
     assert shop.writes() == before
 
 
@@ -132,7 +119,7 @@ def test_a_paused_pool_keeps_its_size(shop: Shop) -> None:
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", f"--patch={patch}")
     shop.enqueue(5)
     shop.until(lambda: shop.condition("ScalingActive")[1] == "Paused", "a paused pool")
-    rest(shop)
+    shop.rest()
     assert shop.size() == 0
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"scaling":{"pause":null}}}')
     shop.until(lambda: shop.size() == 5, "five replicas")
@@ -178,7 +165,7 @@ def test_a_killed_operator_decides_the_same_after_it_came_back(shop: Shop) -> No
     before = shop.writes()
     shop.operator.start()
     shop.until(lambda: shop.get("poddisruptionbudget") is not None, "what was deleted meanwhile")
-    rest(shop)
+    shop.rest()
     assert shop.size() == 4
     assert set(shop.writes()[len(before) :]) == {("patch", "poddisruptionbudgets", "orders")}
 
