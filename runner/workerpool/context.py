@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar, Unpack
 
 from pydantic_core import from_json
 
@@ -16,7 +16,7 @@ from workerpool.errors import ConfigError, LeaseLost
 from workerpool.jsontext import write_json
 from workerpool.logs import bound
 from workerpool.outcome import SUCCEEDED, Succeeded
-from workerpool.sources.base import Enqueued, Job, Settlement
+from workerpool.sources.base import Enqueued, Job, SendOptions, Settlement
 
 T = TypeVar("T")
 Publish = Callable[..., Coroutine[Any, Any, Enqueued]]
@@ -132,7 +132,7 @@ class JobContext:
         await self.update(state, FULL)
         self.result = result
 
-    async def publish(self, topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+    async def publish(self, topic: str, payload: Any, **options: Unpack[SendOptions]) -> Enqueued:  # noqa: ANN401 - JSON
         """Sends one message, durable when it returns, whatever becomes of this job; ``options`` as ``Producer.send``.
 
         Raises LeaseLost once the attempt is over, else as ``Producer.send``.
@@ -214,7 +214,7 @@ class BlockingContext:
         """As ``JobContext.complete``."""
         self._wait(self._context.complete(state, result))
 
-    def publish(self, topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+    def publish(self, topic: str, payload: Any, **options: Unpack[SendOptions]) -> Enqueued:  # noqa: ANN401 - JSON
         """As ``JobContext.publish``; a ``connection`` among the ``options`` is psycopg's sync one."""
         call = self._context.publish(topic, payload, **options)
         if options.get("connection") is None:

@@ -11,12 +11,12 @@ from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequen
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar, Unpack
 
 from workerpool.engines import EngineOptions, open_publisher
 from workerpool.errors import ConfigError, PayloadError
 from workerpool.jsontext import write_json
-from workerpool.sources.base import Enqueued, NewJob, Publisher
+from workerpool.sources.base import Enqueued, JobOptions, NewJob, Publisher, SendOptions
 from workerpool.telemetry import trace_headers
 from workerpool_contract.environment import VARIABLES, RunnerSettings, SettingsError, from_environment
 from workerpool_contract.names import ENV_URL
@@ -136,25 +136,10 @@ class Producer:
             return int(await self._in_loop(bulk(queue, texts)))
         return len(await self._in_loop(self.publisher.enqueue(queue, [NewJob(text) for text in texts])))
 
-    def job(
-        self,
-        payload: Any,  # noqa: ANN401 - as send
-        *,
-        priority: int = 0,
-        delay: float | timedelta = 0,
-        expires_in: float | timedelta | None = None,
-        unique_key: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> NewJob:
-        """A checked job, not sent yet. Raises PayloadError, ConfigError."""
-        return make_job(
-            self.encode(payload),
-            priority=priority,
-            delay=delay,
-            expires_in=expires_in,
-            unique_key=unique_key,
-            headers={**self.headers, **(headers or {})},
-        )
+    def job(self, payload: Any, **options: Unpack[JobOptions]) -> NewJob:  # noqa: ANN401 - as send
+        """A checked job, not sent yet; ``options`` as ``send``. Raises PayloadError, ConfigError."""
+        options["headers"] = {**self.headers, **(options.get("headers") or {})}
+        return make_job(self.encode(payload), **options)
 
     def encode(self, payload: Any) -> str:  # noqa: ANN401 - as send
         """The payload as JSON text. Raises PayloadError when it has none (NaN hasn't) or is too large."""
@@ -234,7 +219,7 @@ def use_producer(producer: Producer | None) -> None:
     _current = producer
 
 
-async def publish(topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+async def publish(topic: str, payload: Any, **options: Unpack[SendOptions]) -> Enqueued:  # noqa: ANN401 - as send
     """Sends one message by the producer of ``get_producer()``; ``options`` and errors as ``Producer.send``."""
     return await get_producer().send(topic, payload, **options)
 

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import ModuleType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self, Unpack
 
 from workerpool.definition import WorkerDefinition
 from workerpool.errors import ConfigError, WorkerPoolError
@@ -20,7 +20,7 @@ from workerpool.pipeline import Services, compile_pipeline
 from workerpool.producer import Producer, use_producer
 from workerpool.registry import REGISTRY, check_names, subscriptions
 from workerpool.schemas import parse_json
-from workerpool.sources.base import Enqueued, Job, Settlement
+from workerpool.sources.base import Enqueued, Job, SendOptions, Settlement
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.records import EventRecord
 from workerpool.sources.memory.source import MemoryPublisher, MemorySource
@@ -106,7 +106,7 @@ class TestBroker:
         """Seconds on the broker's clock, which starts at 0 and moves by ``advance`` alone."""
         return self._now
 
-    async def publish(self, topic: str, payload: Any, **options: Any) -> Enqueued:  # noqa: ANN401 - as Producer.send
+    async def publish(self, topic: str, payload: Any, **options: Unpack[SendOptions]) -> Enqueued:  # noqa: ANN401 - JSON
         """Sends a message; ``options`` as in ``Producer.send``. Nothing runs yet."""
         return await self.producer.send(topic, payload, **options)
 

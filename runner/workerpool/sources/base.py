@@ -6,7 +6,8 @@ about Postgres, memory or a broker; ``tests/conformance`` runs the same expectat
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from datetime import timedelta
+from typing import Any, ClassVar, NamedTuple, Protocol, TypedDict
 
 from workerpool.errors import SourceUnavailable
 from workerpool.outcome import Outcome
@@ -74,6 +75,22 @@ class NewJob:
     expires_in: float | None = None
     unique_key: str | None = None
     headers: str | None = None
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be said of a job that is sent, beside its payload; see ``Producer.send``."""
+
+    priority: int
+    delay: float | timedelta
+    expires_in: float | timedelta | None
+    unique_key: str | None
+    headers: Mapping[str, str] | None
+
+
+class SendOptions(JobOptions, total=False):
+    """The same, with the caller's transaction (a connection of asyncpg or psycopg)."""
+
+    connection: Any
 
 
 class Enqueued(NamedTuple):
