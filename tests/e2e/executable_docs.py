@@ -22,6 +22,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.support.commands import run_command
+
 FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```\s*$", re.MULTILINE | re.DOTALL)
 COVERED_BY = "covered-by="
 
@@ -109,14 +111,4 @@ def typed(
     command: Command, folder: Path, environment: Mapping[str, str], seconds: float
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command as a reader types it; what it prints, errors included, is in ``stdout``."""
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", command.text],
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=seconds,
-        check=False,
-    )
+    return run_command(["bash", "-euo", "pipefail", "-c", command.text], folder, environment, seconds)

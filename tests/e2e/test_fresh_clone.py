@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.fresh_clone import copy_clone
+from tests.support.commands import run_command
 
 pytestmark = pytest.mark.e2e
 
@@ -31,16 +31,7 @@ INHERITED = (
 def _run(*command: str, folder: Path) -> str:
     """Output of a command that must succeed, with the system's programs only: no uv, no active environment."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(INHERITED)}
-    result = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment | {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    result = run_command(command, folder, environment | {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"})
     assert result.returncode == 0, result.stdout
     return result.stdout
 

@@ -15,6 +15,7 @@ from tests.cluster.local import starter
 from tests.cluster.local.cgroups import cgroups_of
 from tests.cluster.local.layout import Layout, clusters_home
 from tests.cluster.names import ENV_ATTACH
+from tests.support.commands import run_command
 from tests.support.patience import until
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.usefixtures("local_machine")]
@@ -137,14 +138,4 @@ def _succeed(name: str, command: str) -> str:
 
 def _run(name: str, command: str) -> subprocess.CompletedProcess[str]:
     """A command about the cluster of this name."""
-    return subprocess.run(
-        command.split(),
-        cwd=ROOT,
-        env={**os.environ, ENV_ATTACH: name},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=200,
-    )
+    return run_command(command.split(), ROOT, {**os.environ, ENV_ATTACH: name}, 200)

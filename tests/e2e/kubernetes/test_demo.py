@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 
 import pytest
 
@@ -12,6 +11,7 @@ from tests.cluster.local.provider import LocalCluster
 from tests.cluster.names import ENV_ATTACH
 from tests.cluster.netns import outside
 from tests.e2e.fresh_clone import ROOT
+from tests.support.commands import run_command
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
@@ -32,17 +32,7 @@ def test_pods_come_from_zero_and_go_back_to_zero(cluster: Cluster, cluster_image
     assert isinstance(cluster, LocalCluster), "the demo starts, or finds, a cluster of this machine"
     before = there(cluster)
     with outside():
-        done = subprocess.run(
-            [*COMMAND.split(), SHORTER],
-            cwd=ROOT,
-            env={**os.environ, ENV_ATTACH: cluster.layout.name},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = run_command([*COMMAND.split(), SHORTER], ROOT, {**os.environ, ENV_ATTACH: cluster.layout.name}, SECONDS)
     assert done.returncode == 0, done.stdout
     lines = done.stdout.splitlines()
     assert LAST_LINE in lines, done.stdout

@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 from asyncio.subprocess import DEVNULL
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.support.commands import run_command
 from tests.support.rabbitmq import Vhost
 from tests.support.s3 import REGION, S3Server
 from tests.support.waiting import eventually
@@ -66,18 +66,7 @@ def environ(tmp_path: Path, vhost: Vhost) -> dict[str, str]:
 
 async def typed(command: str, folder: Path, environ: Mapping[str, str]) -> str:
     """Runs a command of the README and returns what it printed."""
-    done = await asyncio.to_thread(
-        subprocess.run,
-        shlex.split(command),
-        cwd=folder,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=4 * WITHIN,
-        check=False,
-    )
+    done = await asyncio.to_thread(run_command, shlex.split(command), folder, environ, 4 * WITHIN)
     assert done.returncode == 0, f"{command}: {done.stdout}"
     return done.stdout
 
