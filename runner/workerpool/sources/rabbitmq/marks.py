@@ -3,8 +3,9 @@
 The broker only counts deliveries. These records, in a stream, tell which of them may be blamed on the job.
 """
 
+import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from workerpool.sources.rabbitmq.crashes import charged
@@ -30,15 +31,34 @@ class Question(NamedTuple):
     before: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Marks:
     """The records of a vhost."""
 
     log: StreamLog
+    _gathered: list[Numbered] = field(default_factory=list)
+    _next: "asyncio.Task[None] | None" = None
+    _appending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
     async def mark(self, it: Numbered) -> None:
-        """The job is about to start. Raises SourceError."""
-        await self.log.append([{MARKED: list(it)}])
+        """The job is about to start. Raises SourceError.
+
+        While one append is under way those that are to start next gather, and are confirmed together by another one:
+        a stream confirms hundreds of records no later than one.
+        """
+        self._gathered.append(it)
+        if self._next is None:
+            self._next = task = asyncio.create_task(self._append_gathered(), name="marks")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        # Whoever is cut off takes nothing from the others.
+        await asyncio.shield(self._next)
+
+    async def _append_gathered(self) -> None:
+        async with self._appending:
+            gathered, self._gathered, self._next = self._gathered, [], None
+            await self.log.append([{MARKED: list(it)} for it in gathered])
 
     async def forgive(self, deliveries: Iterable[Numbered]) -> None:
         """These deliveries are going to end without an acknowledgement and without a crash. Raises SourceError."""
