@@ -7,6 +7,10 @@ import pytest
 
 from tests.conformance.engine import Stage
 from tests.conformance.engines import postgres
+from tests.integration.postgres.callers import LIBRARIES, Caller, Library, calling
+from workerpool.producer import Producer
+from workerpool.sources.postgres.connection import Endpoint
+from workerpool.sources.postgres.publisher import PostgresPublisher
 
 
 @pytest.fixture
@@ -25,3 +29,18 @@ async def admin(database: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Reco
     await connection.execute("create table booking (id int primary key)")
     yield connection
     await connection.close()
+
+
+@pytest.fixture(params=LIBRARIES)
+async def caller(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Caller]:
+    """A program of one's own with a connection, by each library that may lend it."""
+    library: Library = request.param
+    async with calling(library, database) as connection:
+        yield connection
+
+
+@pytest.fixture
+async def producer(database: str) -> AsyncIterator[Producer]:
+    """A producer with a connection of its own."""
+    async with Producer(PostgresPublisher(Endpoint(database))) as producer:
+        yield producer

@@ -1,7 +1,6 @@
 """Many jobs at once: within the application's own transaction, and more than one statement's time allows."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import asyncpg
@@ -9,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.conformance.engine import Stage
-from tests.integration.postgres.callers import LIBRARIES, Caller, Library, Rollback, calling
+from tests.integration.postgres.callers import Caller, Rollback
 from tests.support.waiting import eventually
 from workerpool.producer import Producer
 from workerpool.sources.postgres import publisher
@@ -26,19 +25,6 @@ select exists (
 
 PAYLOADS = [{"id": 1, "text": 'a "b" \\n\t\n☃'}, "\\.", None, [1, 2]]
 WRITTEN = ['{"id":1,"text":"a \\"b\\" \\\\n\\t\\n☃"}', '"\\\\."', "null", "[1,2]"]
-
-
-@pytest.fixture(params=LIBRARIES)
-async def caller(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Caller]:
-    library: Library = request.param
-    async with calling(library, database) as connection:
-        yield connection
-
-
-@pytest.fixture
-async def producer(database: str) -> AsyncIterator[Producer]:
-    async with Producer(PostgresPublisher(Endpoint(database))) as producer:
-        yield producer
 
 
 async def test_many_jobs_exist_exactly_when_the_caller_commits(

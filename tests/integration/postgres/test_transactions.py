@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from tests.conformance.engine import LEASE, Stage
-from tests.integration.postgres.callers import LIBRARIES, Caller, Library, Rollback, calling
+from tests.integration.postgres.callers import Caller, Rollback
 from tests.support.waiting import eventually
 from workerpool.context import JobContext
 from workerpool.errors import ConfigError, LeaseLost, RetryableError
@@ -22,8 +22,6 @@ from workerpool.registry import REGISTRY
 from workerpool.sources.base import Job
 from workerpool.sources.memory.engine import MemoryEngine
 from workerpool.sources.memory.source import MemorySource
-from workerpool.sources.postgres.connection import Endpoint
-from workerpool.sources.postgres.publisher import PostgresPublisher
 from workerpool.worker import definition_of, worker
 
 Admin = asyncpg.Connection
@@ -44,25 +42,12 @@ class Unhurried:
         """Nothing to note."""
 
 
-@pytest.fixture(params=LIBRARIES)
-async def caller(request: pytest.FixtureRequest, database: str) -> AsyncIterator[Caller]:
-    library: Library = request.param
-    async with calling(library, database) as connection:
-        yield connection
-
-
 @pytest.fixture
 async def other(database: str) -> "AsyncIterator[Admin[Any]]":
     """Another connection than ``admin``."""
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
-
-
-@pytest.fixture
-async def producer(database: str) -> AsyncIterator[Producer]:
-    async with Producer(PostgresPublisher(Endpoint(database))) as producer:
-        yield producer
 
 
 @pytest.fixture
