@@ -1,6 +1,7 @@
 """Jobs on a real broker, looked at and changed from outside: where they are, and that looking costs them nothing."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -13,8 +14,10 @@ from workerpool.errors import ConfigError, SourceError
 from workerpool.sources.administration import JobState
 from workerpool.sources.base import NewJob, Subscription
 from workerpool.sources.rabbitmq.admin import RabbitmqAdmin
+from workerpool.sources.rabbitmq.declare import ensure_queue
 from workerpool.sources.rabbitmq.endpoint import Endpoint
-from workerpool.sources.rabbitmq.envelope import copy_id
+from workerpool.sources.rabbitmq.envelope import Envelope, copy_id, encode
+from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.source import Identity, RabbitmqSource
 
 pytestmark = pytest.mark.rabbitmq
@@ -72,6 +75,22 @@ async def test_looked_at_again_and_again_a_job_is_charged_nothing_and_stays_firs
             assert [row.id for row in await admin.jobs("orders", JobState.READY, 2)] == ids[:2]
     jobs = await runner.claim({"orders": 10})
     assert [(job.id, job.crashes, job.attempts) for job in jobs] == [(id_, 0, 0) for id_ in ids]
+
+
+async def test_looked_at_in_a_lane_a_job_keeps_the_time_that_it_is_due(place: Stand) -> None:
+    """Where a return may count, a copy is given back: to its wait, not to the head of all."""
+    due = round(time.time() * 1000) + 86_400_000
+    await ensure_queue(place.link, "orders", 3)
+    job = Envelope("orders", 7, "1", due, priority=-2, due=due)
+    await place.sender.send([Outgoing("", "orders.low", *encode(job))])
+    await place.send("orders", NewJob("2"))
+    async with RabbitmqAdmin(Endpoint(place.url, delivery_limit=3)) as admin:
+        rows = await admin.jobs("orders", JobState.READY, 9)
+        assert [it.queue for it in rows] == ["orders"] * len(rows)
+    lanes = await depths(place.url, "orders", "orders.high", "orders.low")
+    (it,) = await taken(place.url, "workerpool.wait.6h", 1)
+    assert (it.routing_key, it.headers["workerpool-due"], it.body) == ("orders.low", due, b"1")
+    assert lanes == {"orders": 0, "orders.high": 1, "orders.low": 0}
 
 
 async def test_show_puts_together_what_is_known(place: Stand, admin: RabbitmqAdmin) -> None:

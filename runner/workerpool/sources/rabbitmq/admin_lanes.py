@@ -16,7 +16,7 @@ from workerpool.sources.rabbitmq.crashes import delivery_number
 from workerpool.sources.rabbitmq.envelope import Envelope, Invalid, is_own
 from workerpool.sources.rabbitmq.marks import Numbered
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
-from workerpool.sources.rabbitmq.outcomes import handed_back
+from workerpool.sources.rabbitmq.outcomes import given_back
 from workerpool.sources.rabbitmq.parts import rehome_at
 from workerpool.sources.rabbitmq.returning import FREE_RETURNS
 from workerpool_contract.rabbitmq import WAITS, lanes
@@ -119,7 +119,8 @@ async def _give_back(desk: Desk, browser: Browser, held: Sequence[Arrival]) -> N
             copied.append((it, job))
     await desk.marks.forgive(forgiven)
     if copied:
-        await desk.send([handed_back(job) for _, job in copied])
+        now = desk.wall()
+        await desk.send([given_back(job, now) for _, job in copied])
         await browser.acknowledge(it for it, _ in copied)
 
 
