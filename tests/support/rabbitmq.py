@@ -101,11 +101,6 @@ class Broker:
         """Ends the server at once; clients see their connections break."""
         self._end(signal.SIGKILL)
 
-    def restart(self) -> None:
-        """``stop`` and ``start``, same ports, same data."""
-        self.stop()
-        self.start()
-
     def flush(self) -> None:
         """Writes the server's own tables to disk.
 
