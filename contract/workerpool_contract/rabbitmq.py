@@ -6,6 +6,7 @@ Everything else is shared by the queues of a vhost and named ``workerpool.…``.
 
 import hashlib
 import re
+from collections.abc import Container
 from typing import Any, Final, NamedTuple
 
 Arguments = dict[str, Any]
@@ -25,6 +26,10 @@ WILDCARD_PATTERN: Final = r"(^|[.])#([.@]|$)"
 
 TOPICS: Final = "workerpool.topics"
 """Topic exchange of plain and foreign publishes; the exchanges of the other two lanes add the lane's suffix."""
+LANE_EXCHANGE: Final = "workerpool.lanes"
+"""Direct exchange from the waits to the lanes; each lane is bound with its own name as key."""
+UNROUTED: Final = "workerpool.unrouted"
+"""Exchange and queue of the jobs that found no lane behind the waits, because somebody deleted it."""
 CONTROL: Final = "workerpool.control"
 REPORTS: Final = "workerpool.reports"
 SUBSCRIPTIONS: Final = "workerpool.subscriptions"
@@ -89,6 +94,8 @@ WAITS: Final = tuple(
     )
 )
 """Shortest first. A queue dead-letters from its head only, so every queue holds one constant time."""
+WAITING: Final = (*(wait.name for wait in WAITS), UNROUTED)
+"""Queues that hold jobs of all queues: those that wait for their time, and those that wait for their lane."""
 
 
 def queue_problem(queue: str) -> str | None:
@@ -119,6 +126,15 @@ def lane_suffix(priority: int) -> str:
     if priority == 0:
         return ""
     return HIGH_SUFFIX if priority > 0 else LOW_SUFFIX
+
+
+def queue_of_lane(lane: str, known: Container[str]) -> str:
+    """The queue whose lane this is; one of the ``known`` queues may be called like a lane of another."""
+    if lane not in known:
+        for suffix in (HIGH_SUFFIX, LOW_SUFFIX):
+            if lane.endswith(suffix):
+                return lane.removesuffix(suffix)
+    return lane
 
 
 def topic_exchange(priority: int) -> str:
@@ -158,12 +174,26 @@ def dead_arguments(version: tuple[int, int, int]) -> Arguments:
     return {"x-queue-type": "quorum"} | ({"x-delivery-limit": -1} if version >= (4, 0, 0) else {})
 
 
+def lane_exchange_arguments() -> Arguments:
+    """Of the exchange from the waits to the lanes: what no lane is bound for goes to ``UNROUTED``."""
+    return {"alternate-exchange": UNROUTED}
+
+
+def unrouted_arguments(version: tuple[int, int, int]) -> Arguments:
+    """Of the queue of jobs that found no lane, on a broker of ``version``: nothing expires, looking never drops."""
+    return {**dead_arguments(version), "x-overflow": "reject-publish"}
+
+
 def wait_arguments(seconds: int) -> Arguments:
-    """Of a wait queue: after ``seconds`` the broker hands a message back to the queue that its routing key names."""
+    """Of a wait queue: after ``seconds`` the broker hands a message on to the lane that its routing key names.
+
+    By an exchange that has a place for messages without a lane: the broker keeps 32 messages of a queue in its hands
+    until they are somewhere, and those behind them would wait for ever.
+    """
     return {
         "x-queue-type": "quorum",
         "x-message-ttl": seconds * 1000,
-        "x-dead-letter-exchange": "",
+        "x-dead-letter-exchange": LANE_EXCHANGE,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
     }

@@ -65,6 +65,23 @@ def test_the_policy_that_a_plan_proposes_cures_it(shell: Shell, place: Vhost) ->
     until(lambda: shell("topology", "plan", "mail").code == 0, 45, "the policy cured it")
 
 
+@pytest.mark.parametrize("by_api", [True, False])
+def test_waits_that_a_deleted_queue_could_stop_are_shown(
+    shell: Shell, place: Vhost, monkeypatch: pytest.MonkeyPatch, *, by_api: bool
+) -> None:
+    if not by_api:
+        monkeypatch.setenv("WORKERPOOL_RABBITMQ_MANAGEMENT_URL", "http://127.0.0.1:1")
+    place.api("PUT", "exchanges/{}/workerpool.lanes", {"type": "direct", "durable": True})
+    for command in ("plan", "apply"):
+        found = shell("topology", command, "mail")
+        assert found.code == 1
+        assert (
+            '~ exchange workerpool.lanes (direct)\n    + alternate-exchange: "workerpool.unrouted"\n    means: '
+        ) in found.out
+    place.api("DELETE", "exchanges/{}/workerpool.lanes")
+    assert shell("topology", "apply", "mail").code == 0
+
+
 def test_without_the_management_api_amqp_tells_what_it_can(
     shell: Shell, place: Vhost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,9 @@ from workerpool.sources.checks import Check, Level
 from workerpool.sources.rabbitmq.admin import RabbitmqAdmin
 from workerpool.sources.rabbitmq.admin_doctor import examine
 from workerpool.sources.rabbitmq.endpoint import Endpoint
+from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.publisher import RabbitmqPublisher
+from workerpool_contract.rabbitmq import UNROUTED
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -32,7 +34,7 @@ async def place(vhost: Vhost) -> AsyncIterator[Stand]:
 
 async def test_an_empty_virtual_host_is_healthy_and_stays_empty(vhost: Vhost) -> None:
     checks = await found(vhost.url, vhost.management_url)
-    assert list(checks) == ["connection", "version", "messages", "topology", "management", "queues"]
+    assert list(checks) == ["connection", "version", "messages", "topology", "unrouted", "management", "queues"]
     assert {it.level for it in checks.values()} == {Level.OK}
     assert "nothing is declared yet" in checks["topology"].detail
     assert vhost.api("GET", "queues/{}?disable_stats=true") == []
@@ -58,6 +60,16 @@ async def test_what_is_missing_or_differs_is_named_with_the_command_that_shows_i
     assert check.level is Level.WARN
     assert check.detail == "queue orders (quorum) differs; queue orders.low (quorum) is missing"
     assert "workerpool topology plan" in check.cure
+
+
+async def test_jobs_that_wait_for_a_queue_that_is_gone_are_told_with_the_cure(place: Stand) -> None:
+    await place.subscribe("orders", "orders")
+    sent = [Outgoing(UNROUTED, name, b"1", {}) for name in ("orders", "orders.low", "old parcels.high")]
+    await place.sender.send(sent)
+    check = (await found(place.url))["unrouted"]
+    assert check.level is Level.WARN
+    assert check.detail == "3 jobs wait in workerpool.unrouted for queues that were gone: old parcels, orders"
+    assert "`workerpool topology apply 'old parcels' orders`" in check.cure
 
 
 async def test_an_unreachable_management_api_is_a_warning(vhost: Vhost) -> None:

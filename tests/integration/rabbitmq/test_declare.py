@@ -9,7 +9,7 @@ from workerpool.sources.rabbitmq import topology
 from workerpool.sources.rabbitmq.declare import ensure_queue, ensure_shared, ensure_subscription
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.sending import Sender
-from workerpool_contract.rabbitmq import WAITS, work_arguments
+from workerpool_contract.rabbitmq import LANE_EXCHANGE, WAITS, lanes, work_arguments
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -41,6 +41,7 @@ async def test_a_message_in_the_ladder_comes_back_to_the_queue_of_its_routing_ke
 
 async def test_the_queue_of_the_worker_before_is_used_as_it_is(vhost: Vhost) -> None:
     async with linked(vhost.url) as watched:
+        await ensure_shared(watched.link)
         async with watched.link.scratch() as channel:
             await channel.queue_declare(
                 "raw_sessions", durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 5}
@@ -48,8 +49,10 @@ async def test_the_queue_of_the_worker_before_is_used_as_it_is(vhost: Vhost) -> 
         (warning,) = await ensure_queue(watched.link, "raw_sessions", 20)
         assert "queue raw_sessions (quorum) exists with other arguments" in warning
         assert "workerpool topology plan" in warning
-        names = {one["name"] for one in vhost.api("GET", "queues/{}")}
+        names = {one["name"] for one in vhost.api("GET", "queues/{}") if not one["name"].startswith("workerpool.")}
         assert names == {"raw_sessions", "raw_sessions.high", "raw_sessions.low", "raw_sessions.dead"}
+        bound = {one["destination"] for one in vhost.api("GET", f"exchanges/{{}}/{LANE_EXCHANGE}/bindings/source")}
+        assert bound == set(lanes("raw_sessions"))
 
 
 async def test_an_exchange_of_another_type_is_a_warning_too(vhost: Vhost) -> None:
@@ -72,7 +75,7 @@ async def test_a_user_who_may_not_declare_uses_what_is_there(vhost: Vhost) -> No
             await ensure_queue(watched.link, "post", 20)
         vhost.api("PUT", f"permissions/{{}}/{vhost.user}", rights | {"write": "^$"})
         warnings = await ensure_subscription(watched.link, "mail", "mail", 20)
-        assert len(warnings) == 3
+        assert len(warnings) == 6
         assert all("binding" in warning for warning in warnings)
 
 
@@ -86,6 +89,7 @@ async def test_names_that_can_not_be_are_refused_before_the_broker_is_asked(vhos
 async def test_crash_budgets_end_in_the_dead_letters_and_lose_nothing(vhost: Vhost) -> None:
     """What research left open: the strategy works as an argument, so a message moves when its budget is spent."""
     async with linked(vhost.url) as watched:
+        await ensure_shared(watched.link)
         await ensure_queue(watched.link, "mail", 2)
         assert work_arguments("mail", 2)["x-dead-letter-strategy"] == "at-least-once"
         await Sender(watched.link).send([Outgoing("", "mail", b"1", {})])

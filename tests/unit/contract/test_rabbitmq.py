@@ -4,13 +4,20 @@ import pytest
 
 from workerpool_contract import rabbitmq
 from workerpool_contract.rabbitmq import (
+    LANE_EXCHANGE,
+    UNROUTED,
+    WAITING,
     WAITS,
     dead_arguments,
     key_queue,
     lane,
+    lane_exchange_arguments,
     lanes,
+    queue_of_lane,
     queue_problem,
     topic_exchange,
+    unrouted_arguments,
+    wait_arguments,
     work_arguments,
 )
 
@@ -40,6 +47,23 @@ def test_waits_grow_and_each_is_named_after_its_time() -> None:
     for name, seconds in WAITS:
         label = name.removeprefix(rabbitmq.WAIT_PREFIX)
         assert int(label[:-1]) * units[label[-1]] == seconds
+
+
+def test_what_waits_goes_by_an_exchange_that_keeps_what_has_no_lane() -> None:
+    assert {wait_arguments(wait.seconds)["x-dead-letter-exchange"] for wait in WAITS} == {LANE_EXCHANGE}
+    assert lane_exchange_arguments() == {"alternate-exchange": UNROUTED}
+    assert (WAITING[0], WAITING[-1]) == ("workerpool.wait.1s", UNROUTED)
+    for version, limit in (((3, 10, 8), None), ((4, 0, 0), -1)):
+        arguments = unrouted_arguments(version)
+        assert (arguments["x-queue-type"], arguments.get("x-delivery-limit")) == ("quorum", limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "queue"),
+    [("mail", "mail"), ("mail.high", "mail"), ("mail.low", "mail"), ("a.low", "a.low"), ("a.low.high", "a.low")],
+)
+def test_a_lane_names_its_queue(name: str, queue: str) -> None:
+    assert queue_of_lane(name, {"a", "a.low"}) == queue
 
 
 def test_keys_of_two_queues_never_meet() -> None:

@@ -10,6 +10,7 @@ from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
 from workerpool.sources.rabbitmq.topologyplan import (
     Change,
     Difference,
+    FoundExchange,
     FoundQueue,
     Listing,
     State,
@@ -35,7 +36,7 @@ def test_an_empty_vhost_lacks_everything_and_a_full_one_nothing() -> None:
     empty = Listing({}, {}, frozenset())
     full = Listing(
         {it.name: FoundQueue(it.arguments, {}) for it in things if isinstance(it, Queue)},
-        {it.name: it.type for it in things if isinstance(it, Exchange)},
+        {it.name: FoundExchange(it.type, it.arguments) for it in things if isinstance(it, Exchange)},
         frozenset((it.exchange, it.queue, it.key) for it in things if isinstance(it, Binding)),
     )
     assert {it.state for it in compare(things, empty)} == {State.MISSING}
@@ -94,10 +95,29 @@ def test_what_is_set_beyond_counts_when_jobs_feel_it(extra: Arguments, state: St
 
 def test_an_exchange_of_another_type_and_a_missing_binding_are_told() -> None:
     things: list[Thing] = [Exchange("x", "fanout"), Binding("x", "q", "k")]
-    first, second = compare(things, Listing({}, {"x": "topic"}, frozenset({("x", "q", "other")})))
+    first, second = compare(things, Listing({}, {"x": FoundExchange("topic", {})}, frozenset({("x", "q", "other")})))
     assert (first.state, first.differences) == (State.DIFFERENT, (Difference("type", "topic", "fanout"),))
     assert cures(first, "/")
     assert lines(second, "/") == ["+ binding x → q (key k)"]
+
+
+def test_waits_without_a_place_for_jobs_of_deleted_queues_are_told() -> None:
+    things = [it for it in everything([], 20, (3, 10, 8)) if isinstance(it, Exchange) and it.name == "workerpool.lanes"]
+    (change,) = compare(things, Listing({}, {"workerpool.lanes": FoundExchange("direct", {})}, frozenset()))
+    assert lines(change, "/")[:2] == [
+        "~ exchange workerpool.lanes (direct)",
+        '    + alternate-exchange: "workerpool.unrouted"',
+    ]
+    assert "deleted queue" in lines(change, "/")[2]
+    assert "topology apply" in lines(change, "/")[3]
+
+
+def test_what_takes_jobs_out_of_the_ladder_is_there_before_any_can_wait() -> None:
+    things = everything(["mail"], 20, (4, 1, 0))
+    names = [getattr(it, "name", None) for it in things]
+    assert names.index("workerpool.lanes") < names.index("workerpool.wait.1s")
+    assert Binding("workerpool.unrouted", "workerpool.unrouted", "") in things[: names.index("workerpool.lanes")]
+    assert Binding("workerpool.lanes", "mail.low", "mail.low") in things
 
 
 BEGIN = "PRECONDITION_FAILED - inequivalent arg"

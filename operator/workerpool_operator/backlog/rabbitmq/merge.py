@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from workerpool_contract.backlog import Backlog, Reading, Unknown
-from workerpool_contract.rabbitmq import DEAD_SUFFIX, WAITS, dead, lanes
+from workerpool_contract.rabbitmq import DEAD_SUFFIX, WAITING, dead, lanes
 from workerpool_operator.backlog.rabbitmq.counts import LAG, Listing, Row
 from workerpool_operator.backlog.rabbitmq.reports import Report
 
@@ -193,7 +193,7 @@ def _messages(name: str, heard: Witnesses) -> int | Unknown:
 
 
 def _delayed(queue: str, heard: Witnesses) -> int | None:
-    waiting = [_messages(wait.name, heard) for wait in WAITS]
+    waiting = [_messages(name, heard) for name in WAITING]
     total = sum(count for count in waiting if isinstance(count, int))
     if any(isinstance(count, Unknown) for count in waiting):
         return None

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from workerpool_contract.amqp import amqp_parts
 from workerpool_contract.backlog import Backlog, Reading, RunnerReport, Unknown
-from workerpool_contract.rabbitmq import WAITS, dead, lanes
+from workerpool_contract.rabbitmq import WAITING, dead, lanes
 from workerpool_operator.backlog.rabbitmq.asking import Asking
 from workerpool_operator.backlog.rabbitmq.merge import Answer, Missing, Witnesses, acknowledged, reading_of
 from workerpool_operator.backlog.rabbitmq.pages import Pages, Seen
@@ -129,4 +129,4 @@ def open_rabbitmq(endpoint: Endpoint, signals: Signals) -> Reader:
 
 def _names(queues: list[str]) -> list[str]:
     names = [name for queue in queues for name in (*lanes(queue), dead(queue))]
-    return list(dict.fromkeys([*names, *(wait.name for wait in WAITS)]))
+    return list(dict.fromkeys([*names, *WAITING]))

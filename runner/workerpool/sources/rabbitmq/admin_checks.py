@@ -1,10 +1,12 @@
 """The doctor's judgement of a broker: measurements in, a line with its cure out. Pure."""
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from workerpool.sources.checks import Check, Level
 from workerpool.sources.rabbitmq.topologyplan import Change, State
+from workerpool_contract.rabbitmq import UNROUTED
 
 OLDEST: Final = (3, 10, 0)
 SLOW: Final = 0.5
@@ -39,6 +41,19 @@ def topology(changes: Sequence[Change]) -> Check:
         shown = "; ".join(parts) + (f"; and {more} more" if more else "")
         return Check("topology", Level.WARN, shown, "see `workerpool topology plan QUEUE`, then `topology apply QUEUE`")
     return Check("topology", Level.OK, "all is declared as it should be")
+
+
+def unrouted(count: int, queues: Collection[str]) -> Check:
+    """``count``: jobs whose lane was gone when their time had come; ``queues``: some of those that they belong to."""
+    if not count:
+        return Check("unrouted", Level.OK, "no job waits for a queue that is gone")
+    names = sorted(queues)
+    shown = f"{count} jobs wait in {UNROUTED} for queues that were gone: {', '.join(names) or 'unknown'}"
+    cure = (
+        f"`workerpool topology apply {shlex.join(names) or 'QUEUE'}` as a user who may declare; a runner of any queue "
+        "puts them there within seconds"
+    )
+    return Check("unrouted", Level.WARN, shown, cure)
 
 
 def management(shown: str, error: str | None) -> Check:

@@ -19,7 +19,7 @@ from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamlog import StreamLog
-from workerpool_contract.rabbitmq import HIGH_SUFFIX, LOW_SUFFIX, dead, queue_problem
+from workerpool_contract.rabbitmq import dead, queue_of_lane, queue_problem
 
 SHOWN: Final = 20
 """Queues that an error names at most."""
@@ -58,11 +58,7 @@ class Desk:
 
     def queue_of(self, lane: str) -> str:
         """The queue whose lane this is."""
-        if lane in self.registry.known():
-            return lane
-        for suffix in (HIGH_SUFFIX, LOW_SUFFIX):
-            lane = lane.removesuffix(suffix)
-        return lane
+        return queue_of_lane(lane, self.registry.known())
 
     def made(self, job: Envelope) -> datetime:
         """When a job was enqueued: its id says so, unless it came from somebody else."""

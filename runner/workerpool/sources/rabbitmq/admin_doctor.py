@@ -9,7 +9,7 @@ from workerpool.sources.checks import Check, Level
 from workerpool.sources.rabbitmq import admin_checks as judge
 from workerpool.sources.rabbitmq import topology
 from workerpool.sources.rabbitmq.admin_subscriptions import standing
-from workerpool.sources.rabbitmq.browsing import depth
+from workerpool.sources.rabbitmq.browsing import browsing, depth
 from workerpool.sources.rabbitmq.declare import exists
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
@@ -19,7 +19,7 @@ from workerpool.sources.rabbitmq.management import management
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.sending import Sender
-from workerpool_contract.rabbitmq import STREAMS, SUBSCRIPTIONS, dead
+from workerpool_contract.rabbitmq import STREAMS, SUBSCRIPTIONS, UNROUTED, dead, queue_of_lane
 
 Known = dict[str, frozenset[str]]
 """Queues and the topics that they get copies of."""
@@ -45,6 +45,7 @@ async def examine(endpoint: Endpoint, management_url: str | None) -> AsyncIterat
         except (SourceError, ConfigError) as error:
             yield Check("queues", Level.FAIL, str(error), "see the message; the user may lack a permission")
         yield await _attempt("topology", link, lambda it: _topology(it, known))
+        yield await _attempt("unrouted", link, lambda it: _unrouted(it, known))
         yield await _management(endpoint, management_url)
         yield await _attempt("queues", link, lambda it: _queues(it, known))
     finally:
@@ -83,9 +84,16 @@ async def _known(link: Link) -> Known:
 
 
 async def _topology(link: Link, known: Known) -> Check:
-    limit = link.endpoint.delivery_limit
-    things = [*topology.shared(), *(it for queue in known for it in topology.work(queue, limit, link.version))]
+    limit, version = link.endpoint.delivery_limit, link.version
+    things = [*topology.shared(version), *(it for queue in known for it in topology.work(queue, limit, version))]
     return judge.topology(await probe(link, things))
+
+
+async def _unrouted(link: Link, known: Known) -> Check:
+    """Names queues by the first jobs only: there may be many, and each is taken and given back."""
+    async with browsing(link, "", UNROUTED) as browser:
+        first = await browser.take()
+        return judge.unrouted(browser.count, {queue_of_lane(it.routing_key, known) for it in first})
 
 
 async def _management(endpoint: Endpoint, url: str | None) -> Check:

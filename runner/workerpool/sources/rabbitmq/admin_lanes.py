@@ -19,7 +19,7 @@ from workerpool.sources.rabbitmq.messages import Arrival, job_of
 from workerpool.sources.rabbitmq.outcomes import given_back
 from workerpool.sources.rabbitmq.parts import rehome_at
 from workerpool.sources.rabbitmq.returning import FREE_RETURNS
-from workerpool_contract.rabbitmq import WAITS, lanes
+from workerpool_contract.rabbitmq import WAITING, lanes
 
 DEPTH: Final = 10_000
 """Messages of a queue that are looked through at most."""
@@ -57,8 +57,8 @@ async def ready_rows(desk: Desk, queues: Sequence[str], limit: int) -> list[JobR
 async def delayed_rows(desk: Desk, queue: str | None, limit: int) -> list[JobRow]:
     """The jobs that are due next, at most ``limit``. Raises SourceUnavailable, SourceError."""
     rows: list[JobRow] = []
-    for wait in WAITS:
-        async with browsing(desk.link, "", wait.name) as browser:
+    for name in WAITING:
+        async with browsing(desk.link, "", name) as browser:
             seen = 0
             while seen < DEPTH and (batch := await browser.take()):
                 seen += len(batch)
@@ -70,9 +70,12 @@ async def delayed_rows(desk: Desk, queue: str | None, limit: int) -> list[JobRow
 
 @asynccontextmanager
 async def waiting_job(desk: Desk, wanted: Wanted) -> AsyncIterator[Place | None]:
-    """The first job in the ladder of waits that is ``wanted``. Raises SourceUnavailable, SourceError."""
-    for wait in WAITS:
-        async with browsing(desk.link, "", wait.name) as browser:
+    """The first job that waits, for its time or for its lane, and is ``wanted``.
+
+    Raises SourceUnavailable, SourceError.
+    """
+    for name in WAITING:
+        async with browsing(desk.link, "", name) as browser:
             seen = 0
             while seen < DEPTH and (batch := await browser.take()):
                 seen += len(batch)

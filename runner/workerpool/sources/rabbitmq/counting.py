@@ -6,7 +6,7 @@ from typing import NamedTuple
 from aiormq.exceptions import ChannelNotFoundEntity
 
 from workerpool.sources.rabbitmq.link import Link
-from workerpool_contract.rabbitmq import WAITS, dead, lanes
+from workerpool_contract.rabbitmq import WAITING, dead, lanes
 
 
 class Count(NamedTuple):
@@ -20,9 +20,9 @@ class Count(NamedTuple):
 async def count_queues(link: Link, queues: Sequence[str]) -> dict[str, Count]:
     """One reading per queue; what isn't there holds nothing. Raises SourceUnavailable.
 
-    The wait queues are shared by all queues of a virtual host: while they hold anything, nobody knows whose it is.
+    Jobs of all queues of a virtual host wait in the same places: while these hold anything, nobody knows whose it is.
     """
-    waiting = sum([await _count(link, it.name) for it in WAITS])
+    waiting = sum([await _count(link, name) for name in WAITING])
     return {
         queue: Count(
             ready=sum([await _count(link, lane) for lane in lanes(queue)]),

@@ -1,7 +1,7 @@
 """Declares what must exist on a broker; what is there with other arguments is used as it is, with a warning."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from aiormq.abc import AbstractChannel
@@ -12,13 +12,13 @@ from aiormq.exceptions import (
     ChannelPreconditionFailed,
 )
 
-from workerpool.errors import ConfigError, SourceError, SourceUnavailable
+from workerpool.errors import ConfigError, SourceError
 from workerpool.sources.rabbitmq import topology
 from workerpool.sources.rabbitmq.connecting import OLDEST
 from workerpool.sources.rabbitmq.faults import reason
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
-from workerpool_contract.rabbitmq import lanes, queue_problem
+from workerpool_contract.rabbitmq import queue_problem
 
 _INEQUIVALENT: Final = re.compile(r"inequivalent arg '([^']+)' .*?: received (.*) but current is (.*)$", re.DOTALL)
 _VALUE: Final = re.compile(r"^(?:the value )?'(.*?)'(?: of type '\w+')?$", re.DOTALL)
@@ -46,11 +46,14 @@ async def ensure_shared(link: Link) -> list[str]:
     Cheap to repeat: call it whenever the link is whole again.
     """
     require_release(link)
-    return await declare(link, topology.shared())
+    return await declare(link, topology.shared(link.version))
 
 
 async def ensure_queue(link: Link, queue: str, limit: int) -> list[str]:
-    """Declares the lanes and the dead letters of ``queue``; returns warnings. Raises as ``ensure_shared``."""
+    """Declares the lanes and the dead letters of ``queue``; returns warnings. Raises as ``ensure_shared``.
+
+    What the queues of a vhost share must be there.
+    """
     require_name(queue)
     return await declare(link, topology.work(queue, limit, link.version))
 
@@ -59,26 +62,6 @@ async def ensure_subscription(link: Link, topic: str, queue: str, limit: int) ->
     """As ``ensure_queue``, and gives it a copy of what is sent to ``topic``."""
     require_name(queue)
     return await declare(link, topology.subscription(topic, queue, limit, link.version))
-
-
-async def ensure_missing(link: Link, queues: Iterable[str], limit: int) -> list[str]:
-    """Declares the ``queues`` that lack a lane; returns what was done, and what could not be. Raises SourceUnavailable.
-
-    Jobs that wait for their time and have no lane to go to hold up those of all other queues: the broker keeps only so
-    many of them in its hands.
-    """
-    told: list[str] = []
-    for queue in queues:
-        try:
-            if all([await exists(link, topology.Queue(lane, {})) for lane in lanes(queue)]):
-                continue
-            await ensure_queue(link, queue, limit)
-            told.append(f"queue {queue} lacked lanes and has them now")
-        except SourceUnavailable:
-            raise
-        except (SourceError, ConfigError) as error:
-            told.append(f"jobs of {queue} that wait for their time may hold up those of all queues: {error}")
-    return told
 
 
 async def declare(link: Link, things: Sequence[Thing]) -> list[str]:
@@ -154,8 +137,8 @@ def parse(thing: Thing, text: str) -> Mismatch | None:
 
 async def _declare(channel: AbstractChannel, thing: Thing) -> None:
     match thing:
-        case Exchange(name, kind):
-            await channel.exchange_declare(name, exchange_type=kind, durable=True)
+        case Exchange(name, kind, arguments):
+            await channel.exchange_declare(name, exchange_type=kind, durable=True, arguments=arguments)
         case Queue(name, arguments):
             await channel.queue_declare(name, durable=True, arguments=arguments)
         case Binding(exchange, queue, key):

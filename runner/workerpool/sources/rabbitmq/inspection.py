@@ -6,8 +6,8 @@ from typing import Any
 from workerpool.sources.rabbitmq.declare import Mismatch, exists, mismatch
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.management import Management
-from workerpool.sources.rabbitmq.topology import Binding, Queue, Thing
-from workerpool.sources.rabbitmq.topologyplan import Change, Difference, FoundQueue, Listing, State
+from workerpool.sources.rabbitmq.topology import Binding, Thing
+from workerpool.sources.rabbitmq.topologyplan import Change, Difference, FoundExchange, FoundQueue, Listing, State
 from workerpool_contract.rabbitmq import KEY_PREFIX
 
 COLUMNS = "name,type,arguments,effective_policy_definition"
@@ -16,11 +16,11 @@ COLUMNS = "name,type,arguments,effective_policy_definition"
 async def listing(api: Management) -> Listing:
     """All of a vhost. Raises SourceUnavailable, ConfigError."""
     queues = await api.get(f"queues/{{}}?columns={COLUMNS}")
-    exchanges = await api.get("exchanges/{}?columns=name,type")
+    exchanges = await api.get("exchanges/{}?columns=name,type,arguments")
     bindings = await api.get("bindings/{}")
     return Listing(
         {it["name"]: _queue(it) for it in queues if not it["name"].startswith(KEY_PREFIX)},
-        {it["name"]: it["type"] for it in exchanges},
+        {it["name"]: FoundExchange(it["type"], it["arguments"]) for it in exchanges},
         frozenset((it["source"], it["destination"], it["routing_key"]) for it in bindings),
     )
 
@@ -48,7 +48,7 @@ def _difference(found: Mismatch) -> Difference:
     has: object = found.has
     if found.has is not None and found.has.lstrip("-").isdigit():
         has = int(found.has)
-    arguments = found.thing.arguments if isinstance(found.thing, Queue) else {}
+    arguments = {} if isinstance(found.thing, Binding) else found.thing.arguments
     return Difference(found.argument, has, arguments.get(found.argument, found.wanted))
 
 

@@ -19,6 +19,7 @@ from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.settling import Settling
 from workerpool.sources.rabbitmq.streamlog import StreamLog
+from workerpool.sources.rabbitmq.unrouted import Unrouted
 from workerpool_contract.rabbitmq import HISTORY, MARKS
 
 
@@ -46,6 +47,7 @@ class Parts:
     cancelling: Cancelling
     buffers: Mapping[str, Buffer]
     fresh: Callable[[], int]
+    unrouted: Unrouted
 
 
 def rehome_at(delivery_limit: int) -> int:
@@ -90,4 +92,5 @@ def parts_of(
         Cancelling(boot, holding, settling, intake, sender, clocks.wall),
         buffers,
         fresh,
+        Unrouted(link, sender, registry, clocks.steady),
     )

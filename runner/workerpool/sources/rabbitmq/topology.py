@@ -22,15 +22,19 @@ from dataclasses import dataclass, field
 
 from workerpool_contract.rabbitmq import (
     CONTROL,
+    LANE_EXCHANGE,
     REPORTS,
     STREAMS,
     TOPICS,
+    UNROUTED,
     WAITS,
     Arguments,
     dead,
     dead_arguments,
+    lane_exchange_arguments,
     lane_suffix,
     topic_exchange,
+    unrouted_arguments,
     wait_arguments,
     work_arguments,
 )
@@ -42,10 +46,11 @@ PRIORITIES = (0, 1, -1)
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A durable exchange of a ``type`` (fanout, topic)."""
+    """A durable exchange of a ``type`` (fanout, topic, direct)."""
 
     name: str
     type: str
+    arguments: Arguments = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
         return f"exchange {self.name} ({self.type})"
@@ -78,9 +83,18 @@ class Binding:
 Thing = Exchange | Queue | Binding
 
 
-def shared() -> list[Thing]:
-    """What all queues of a vhost have in common: exchanges, the ladder of waits, streams."""
-    found: list[Thing] = [Exchange(topic_exchange(priority), "topic") for priority in PRIORITIES]
+def shared(version: Version) -> list[Thing]:
+    """What all queues of a vhost have in common: exchanges, the ladder of waits, streams.
+
+    Where the ladder ends comes first: from the first wait queue on, jobs may come out of it.
+    """
+    found: list[Thing] = [
+        Exchange(UNROUTED, "fanout"),
+        Queue(UNROUTED, unrouted_arguments(version)),
+        Binding(UNROUTED, UNROUTED, ""),
+        Exchange(LANE_EXCHANGE, "direct", lane_exchange_arguments()),
+    ]
+    found += [Exchange(topic_exchange(priority), "topic") for priority in PRIORITIES]
     found += [Exchange(CONTROL, "fanout"), Exchange(REPORTS, "fanout")]
     for wait in WAITS:
         found += [
@@ -92,9 +106,16 @@ def shared() -> list[Thing]:
 
 
 def work(queue: str, limit: int, version: Version) -> list[Thing]:
-    """The dead letters of ``queue`` first, then its three lanes: a lane without them would lose what it gives up."""
-    lanes = [Queue(f"{queue}{lane_suffix(priority)}", work_arguments(queue, limit)) for priority in PRIORITIES]
-    return [Queue(dead(queue), dead_arguments(version)), *lanes]
+    """The dead letters of ``queue`` first, then its three lanes: a lane without them would lose what it gives up.
+
+    The bindings bring the lanes what waited for its time; ``shared`` must be there.
+    """
+    names = [f"{queue}{lane_suffix(priority)}" for priority in PRIORITIES]
+    return [
+        Queue(dead(queue), dead_arguments(version)),
+        *(Queue(name, work_arguments(queue, limit)) for name in names),
+        *(Binding(LANE_EXCHANGE, name, name) for name in names),
+    ]
 
 
 def subscription(topic: str, queue: str, limit: int, version: Version) -> list[Thing]:
@@ -113,6 +134,6 @@ def topic_of(queue: str) -> str:
 def everything(queues: Iterable[str], limit: int, version: Version) -> list[Thing]:
     """What runners that consume ``queues`` need."""
     return [
-        *shared(),
+        *shared(version),
         *(thing for queue in queues for thing in subscription(topic_of(queue), queue, limit, version)),
     ]

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
-from workerpool_contract.rabbitmq import Arguments
+from workerpool_contract.rabbitmq import LANE_EXCHANGE, WAIT_PREFIX, Arguments
 
 
 class State(StrEnum):
@@ -54,11 +54,19 @@ class FoundQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundExchange:
+    """An exchange as the management API lists it."""
+
+    type: str
+    arguments: Arguments
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """What a vhost holds: queues by name, types of exchanges by name, bindings as exchange, queue and key."""
+    """What a vhost holds: queues and exchanges by name, bindings as exchange, queue and key."""
 
     queues: Mapping[str, FoundQueue]
-    exchanges: Mapping[str, str]
+    exchanges: Mapping[str, FoundExchange]
     bindings: frozenset[tuple[str, str, str]]
 
 
@@ -80,8 +88,15 @@ MEANINGS: Final = {
     "x-expires": "the queue is deleted when nobody uses it for so many milliseconds",
     "x-single-active-consumer": "one runner gets all jobs, the others none",
     "x-max-age": "records are kept for another time",
+    "alternate-exchange": "what finds no queue there goes elsewhere, or nowhere: jobs that wait for a deleted queue "
+    "may hold up those of all others",
     "type": "what is published to it reaches nobody, or too many",
 }
+
+RENEW: Final = (
+    "delete it with the management API, then at once `workerpool topology apply` for all queues; "
+    "what waits stays where it is meanwhile"
+)
 
 
 def compare(things: Sequence[Thing], listing: Listing) -> list[Change]:
@@ -90,7 +105,7 @@ def compare(things: Sequence[Thing], listing: Listing) -> list[Change]:
 
 
 def differences(wanted: Arguments, has: Arguments) -> tuple[Difference, ...]:
-    """Where the arguments of a queue differ, by name; what is set beyond the wanted ones counts unless harmless."""
+    """Where arguments differ, by name; what is set beyond the wanted ones counts unless harmless."""
     names = sorted({*wanted, *(name for name in has if not HARMLESS.match(name))})
     return tuple(
         Difference(name, has.get(name), wanted.get(name)) for name in names if has.get(name) != wanted.get(name)
@@ -99,7 +114,7 @@ def differences(wanted: Arguments, has: Arguments) -> tuple[Difference, ...]:
 
 def meanings(change: Change) -> list[str]:
     """What the differences of a change mean for its jobs, in words."""
-    texts = (MEANINGS.get(it.argument) for it in change.differences)
+    texts = (_meaning(change.thing, it.argument) for it in change.differences)
     return list(dict.fromkeys(text for text in texts if text))
 
 
@@ -107,6 +122,8 @@ def cures(change: Change, vhost: str) -> list[str]:
     """What a person can do about a thing that differs; arguments of what exists can't be changed."""
     if change.state is not State.DIFFERENT:
         return []
+    if isinstance(change.thing, Exchange) and change.thing.name == LANE_EXCHANGE:
+        return [RENEW]
     if not isinstance(change.thing, Queue):
         return ["delete it with the management API when nobody uses it, then `workerpool topology apply`"]
     policy = _policy(change)
@@ -148,9 +165,10 @@ def summary(changes: Sequence[Change]) -> str:
 
 def _compared(thing: Thing, listing: Listing) -> Change:
     match thing:
-        case Exchange(name, kind):
+        case Exchange(name, kind, arguments):
             has = listing.exchanges.get(name)
-            differ = () if has in {None, kind} else (Difference("type", has, kind),)
+            wanted = {"type": kind, **arguments}
+            differ = differences(wanted, {"type": has.type, **has.arguments}) if has else ()
             return _change(thing, differ, there=has is not None)
         case Queue(name, arguments):
             found = listing.queues.get(name)
@@ -163,6 +181,12 @@ def _change(thing: Thing, differ: tuple[Difference, ...], *, there: bool) -> Cha
     if not there:
         return Change(thing, State.MISSING)
     return Change(thing, State.DIFFERENT if differ else State.SAME, differ)
+
+
+def _meaning(thing: Thing, argument: str) -> str | None:
+    if argument == "x-dead-letter-exchange" and isinstance(thing, Queue) and thing.name.startswith(WAIT_PREFIX):
+        return "jobs that wait for a deleted queue hold up those of all others"
+    return MEANINGS.get(argument)
 
 
 def _policy(change: Change) -> dict[str, Any]:

@@ -11,7 +11,6 @@ from aiormq.exceptions import AMQPError
 
 from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq import prefetch
-from workerpool.sources.rabbitmq.declare import ensure_missing
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.feeding import Feeding
 from workerpool.sources.rabbitmq.parts import Parts
@@ -60,7 +59,6 @@ class Upkeep:
     starved: bool = False
     _soon: asyncio.Event = field(default_factory=asyncio.Event)
     _apart: "asyncio.Task[int] | None" = None
-    _mended: int = 0
     _ended: int = 0
     _at: float = 0.0
     _rate: float = 0.0
@@ -78,13 +76,16 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         self._at = self.clock()
-        while True:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(TURN):
-                    await self._soon.wait()
-                await asyncio.sleep(SOON)
-            self._soon.clear()
-            await self._round()
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TURN):
+                        await self._soon.wait()
+                    await asyncio.sleep(SOON)
+                self._soon.clear()
+                await self._round()
+        finally:
+            await self.parts.unrouted.stop()
 
     async def _round(self) -> None:
         link = self.parts.link
@@ -92,7 +93,8 @@ class Upkeep:
         if not link.connected:
             self.watchdog.heard()
             return
-        for task in (self._reporting, self._consuming, self._resolving, self._returning, self._watching, self._mending):
+        self.parts.unrouted.beat()
+        for task in (self._reporting, self._consuming, self._resolving, self._returning, self._watching):
             try:
                 await task()
             except (SourceError, AMQPError) as error:
@@ -121,16 +123,6 @@ class Upkeep:
         if adjusted != feeding.prefetch or feeding.consumers.missing:
             feeding.prefetch = adjusted
             await feeding.consume()
-
-    async def _mending(self) -> None:
-        """What waits in the ladder for queues of others needs their lanes: looked at once per channel."""
-        parts = self.parts
-        if parts.link.epoch == self._mended:
-            return
-        others = sorted(parts.registry.known().keys() - parts.buffers.keys())
-        for text in await ensure_missing(parts.link, others, parts.link.endpoint.delivery_limit):
-            log.warning("%s", text)
-        self._mended = parts.link.epoch
 
     async def _resolving(self) -> None:
         """Retries that are not due, or jobs that came again, are not to wait here until a slot is free."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from workerpool_contract.backlog import Backlog, Unknown
-from workerpool_contract.rabbitmq import WAITS
+from workerpool_contract.rabbitmq import UNROUTED, WAITING
 from workerpool_contract.runnerreport import RunnerReport
 from workerpool_operator.backlog.rabbitmq.counts import LAG, Listing, Row
 from workerpool_operator.backlog.rabbitmq.merge import (
@@ -25,7 +25,7 @@ NAMES = ("q.high", "q", "q.low", "q.dead")
 def answers(**more: Answer) -> dict[str, Answer]:
     """Every queue empty and without consumers, but for ``more``: high, normal, low, dead."""
     known = dict(zip(("high", "normal", "low", "dead"), NAMES, strict=True))
-    waits: dict[str, Answer] = {wait.name: Declared(0, 0) for wait in WAITS}
+    waits: dict[str, Answer] = dict.fromkeys(WAITING, Declared(0, 0))
     return {**waits, **dict.fromkeys(NAMES, Declared(0, 0)), **{known[name]: said for name, said in more.items()}}
 
 
@@ -171,8 +171,9 @@ def test_a_queue_that_the_page_shows_empty_too_has_lost_its_runner_only() -> Non
     assert backlog(heard(listing=listing, reports=[report()])) == Backlog(0)
 
 
-def test_delayed_jobs_of_a_shared_ladder_are_unknown_unless_there_are_none() -> None:
-    said = answers() | {WAITS[0].name: Declared(2, 0)}
+@pytest.mark.parametrize("name", [WAITING[0], UNROUTED])
+def test_delayed_jobs_of_a_shared_ladder_are_unknown_unless_there_are_none(name: str) -> None:
+    said = answers() | {name: Declared(2, 0)}
     assert backlog(heard()).delayed == 0
     assert backlog(heard(said)).delayed is None
     alone = page(normal=Row(0, 0), dead=Row(0, 0))

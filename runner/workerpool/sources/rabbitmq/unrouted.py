@@ -1,0 +1,189 @@
+"""Jobs whose lane was gone when their time had come: back into it, as soon as it is there.
+
+The ladder of waits hands jobs on by an exchange. What no lane is bound for there lands in a queue of its own, where it
+holds up nobody, and every runner looks there. A job is taken off that queue only after its lane has confirmed it.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Final, NamedTuple
+
+from aiormq.abc import AbstractChannel
+from aiormq.exceptions import AMQPError, ChannelNotFoundEntity
+from pamqp.commands import Basic
+
+from workerpool.errors import ConfigError, SourceError, SourceUnavailable
+from workerpool.sources.rabbitmq.crashes import delivery_number
+from workerpool.sources.rabbitmq.declare import ensure_queue, ensure_shared
+from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.messages import Arrival, arrival
+from workerpool.sources.rabbitmq.outgoing import Fate, Outgoing
+from workerpool.sources.rabbitmq.registry import Registry
+from workerpool.sources.rabbitmq.sending import Sender
+from workerpool_contract.rabbitmq import BROKER_HEADER_PREFIXES, UNROUTED, queue_of_lane
+
+log = logging.getLogger("workerpool.rabbitmq")
+
+PAUSE: Final = 5.0
+"""Seconds between two looks."""
+MOST: Final = 100
+"""Jobs of one look."""
+MOST_BYTES: Final = 16 * 1_048_576
+"""Bytes of one look; the job that goes beyond is its last one."""
+PATIENCE: Final = 60.0
+"""Seconds that one look may take."""
+RETURNS: Final = 2
+"""Looks after which a job that can't be placed stays as a copy: a policy for all queues of a broker may limit them."""
+STASH: Final = 16
+"""Commands to a quorum queue until an answer is waited for.
+
+Beyond 32 that aren't through the broker stashes them, and forgets the stash when the channel is closed.
+"""
+FAREWELL: Final = 3.0
+"""Seconds that a look under way has left when its runner stops."""
+
+
+class _Lost(NamedTuple):
+    """A job without a lane, and the queue that it belongs to."""
+
+    queue: str
+    arrival: Arrival
+
+    @property
+    def number(self) -> int:
+        """How often it was looked at before."""
+        return delivery_number(self.arrival.properties.headers, redelivered=self.arrival.redelivered)
+
+    def to(self, exchange: str) -> Outgoing:
+        """The job as it was before it waited, addressed to its lane."""
+        it = self.arrival
+        headers = {
+            name: value for name, value in it.properties.headers.items() if not name.startswith(BROKER_HEADER_PREFIXES)
+        }
+        kind = it.properties.content_type or "application/json"
+        return Outgoing(exchange, it.routing_key, it.body, headers, content_type=kind)
+
+
+@dataclass(slots=True)
+class Unrouted:
+    """Looks now and then, beside everything else. ``clock``: steady seconds."""
+
+    link: Link
+    sender: Sender
+    registry: Registry
+    clock: Callable[[], float]
+    _next: float = float("-inf")
+    _epoch: int = 0
+    _look: "asyncio.Task[None] | None" = None
+    _told: set[str] = field(default_factory=set)
+
+    def beat(self) -> None:
+        """Starts a look when it is time: at once on a new channel, and every few seconds."""
+        if self.link.blocked or (self._look is not None and not self._look.done()):
+            return
+        if self.link.epoch == self._epoch and self.clock() < self._next:
+            return
+        self._epoch, self._next = self.link.epoch, self.clock() + PAUSE
+        self._look = asyncio.create_task(self._looked(), name="unrouted jobs")
+
+    async def stop(self) -> None:
+        """Lets a look end, but not for long. What is broken off is on the broker still, or twice."""
+        if self._look is not None:
+            await asyncio.wait({self._look}, timeout=FAREWELL)
+            self._look.cancel()
+            await asyncio.gather(self._look, return_exceptions=True)
+
+    async def place(self) -> bool:
+        """Takes some jobs and puts them into their lanes; whether it is worth to go on at once.
+
+        What can't be placed goes back; when there may be more behind it, as a copy at the end. Raises SourceError,
+        AMQPError.
+        """
+        try:
+            async with self.link.scratch() as channel:
+                found, full = await self._take(channel)
+                if not found:
+                    return False
+                errors = await self._declare({it.queue for it in found})
+                placed = await self._send(found, "")
+                left = [it for it in found if it not in placed]
+                self._tell(placed, left, errors)
+                moved = await self._send([it for it in left if full or it.number >= RETURNS], UNROUTED)
+                await _settle(channel, found, [*placed, *moved])
+                return full and bool(placed)
+        except ChannelNotFoundEntity:
+            # Without this queue the ladder would stop again.
+            await ensure_shared(self.link)
+            return False
+
+    async def _looked(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                if await self.place():
+                    self._next = self.clock()
+        except (SourceError, AMQPError, TimeoutError) as error:
+            log.debug("looking for jobs without a lane is put off: %s", error)
+        except Exception:
+            log.exception("looking for jobs without a lane failed")
+
+    async def _take(self, channel: AbstractChannel) -> tuple[list[_Lost], bool]:
+        """Some jobs, and whether there may be more."""
+        known = self.registry.known()
+        found: list[_Lost] = []
+        size = 0
+        while len(found) < MOST and size < MOST_BYTES:
+            message = await channel.basic_get(UNROUTED)
+            if isinstance(message.delivery, Basic.GetEmpty):
+                return found, False
+            it = arrival("", UNROUTED, message)
+            found.append(_Lost(queue_of_lane(it.routing_key, known), it))
+            size += len(it.body)
+        return found, True
+
+    async def _declare(self, queues: set[str]) -> Mapping[str, str]:
+        """Sees to the lanes of ``queues``, and that they are bound; why it could not, by queue."""
+        errors: dict[str, str] = {}
+        for queue in sorted(queues):
+            try:
+                await ensure_queue(self.link, queue, self.link.endpoint.delivery_limit)
+                await self.registry.note(queue)
+            except SourceUnavailable:
+                raise
+            except (SourceError, ConfigError) as error:
+                errors[queue] = str(error)
+        return errors
+
+    async def _send(self, jobs: Sequence[_Lost], exchange: str) -> list[_Lost]:
+        """Publishes; returns those that a queue has taken for good."""
+        pairs = [(it, message) for it in jobs if self.sender.unsayable(message := it.to(exchange)) is None]
+        if not pairs:
+            return []
+        fates = await self.sender.outcomes([message for _, message in pairs])
+        return [it for (it, _), fate in zip(pairs, fates, strict=True) if fate is Fate.CONFIRMED]
+
+    def _tell(self, placed: Sequence[_Lost], left: Sequence[_Lost], errors: Mapping[str, str]) -> None:
+        for queue, count in Counter(it.queue for it in placed).items():
+            log.info("queue %s: %d jobs are in it that found no lane when their time had come", queue, count)
+            self._told.discard(queue)
+        for queue in {it.queue: None for it in left}:
+            if queue not in self._told:
+                self._told.add(queue)
+                why = errors.get(queue, "it is full, or was deleted again")
+                log.warning("jobs of queue %s wait in %s, since they can't go there: %s", queue, UNROUTED, why)
+
+
+async def _settle(channel: AbstractChannel, found: Sequence[_Lost], done: Sequence[_Lost]) -> None:
+    """Takes ``done`` off the queue and gives the rest of ``found`` back; the broker has heard of it afterwards."""
+    for number, (is_done, run) in enumerate(groupby(found, key=lambda it: it in done), start=1):
+        *_, last = run
+        if is_done:
+            await channel.basic_ack(last.arrival.tag, multiple=True, wait=False)
+        else:
+            await channel.basic_nack(last.arrival.tag, multiple=True, requeue=True, wait=False)
+        if number % STASH == 0:
+            await channel.queue_declare(UNROUTED, passive=True)
+    await channel.queue_declare(UNROUTED, passive=True)
