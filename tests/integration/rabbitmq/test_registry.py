@@ -5,8 +5,13 @@ import pytest
 from tests.support.linked import linked
 from tests.support.rabbitmq import Vhost
 from tests.support.waiting import eventually
+from workerpool.sources.base import NewJob
+from workerpool.sources.rabbitmq.endpoint import Endpoint
+from workerpool.sources.rabbitmq.publisher import RabbitmqPublisher
 from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.sending import Sender
+from workerpool.sources.rabbitmq.streamlog import StreamLog
+from workerpool_contract.rabbitmq import SUBSCRIPTIONS
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -47,3 +52,24 @@ async def test_an_open_reader_hears_of_what_comes(vhost: Vhost) -> None:
         await eventually(heard, "the other one knows the subscription")
         await first.close()
         await second.close()
+
+
+async def test_a_queue_is_recorded_once_however_many_publishers_declare_it(vhost: Vhost) -> None:
+    for delay in (0, 0, 60):
+        publisher = RabbitmqPublisher(Endpoint(vhost.url))
+        await publisher.enqueue("nobody", [NewJob("1", delay=delay)])
+        await publisher.close()
+        vhost.api("DELETE", "queues/{}/nobody.high")
+    async with linked(vhost.url) as watched:
+        assert await StreamLog(watched.link, Sender(watched.link), SUBSCRIPTIONS).read() == [{"queue": "nobody"}]
+
+
+async def test_a_publisher_that_may_not_read_publishes_all_the_same(vhost: Vhost) -> None:
+    rights = {"configure": ".*", "write": ".*", "read": rf"^(?!{SUBSCRIPTIONS})"}
+    vhost.api("PUT", f"permissions/{{}}/{vhost.user}", rights)
+    publisher = RabbitmqPublisher(Endpoint(vhost.url))
+    await publisher.enqueue("nobody", [NewJob("1")])
+    await publisher.close()
+    vhost.api("PUT", f"permissions/{{}}/{vhost.user}", {**rights, "read": ".*"})
+    async with linked(vhost.url) as watched:
+        assert await StreamLog(watched.link, Sender(watched.link), SUBSCRIPTIONS).read() == [{"queue": "nobody"}]

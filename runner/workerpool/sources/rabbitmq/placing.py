@@ -1,6 +1,5 @@
 """Jobs as messages, put where they belong: to a topic's subscribers or, when delayed or keyed, queue by queue."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -57,8 +56,6 @@ class Placing:
         self._sender = sender
         self._keys = Keys(link)
         self._registry = Registry(link, sender)
-        self._reading = asyncio.Lock()
-        self._is_read = False
         self._routing = Routing(link, sender, self._registry.note)
 
     async def place(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
@@ -75,8 +72,7 @@ class Placing:
 
     async def close(self) -> None:
         """Ends the reading of the registry."""
-        if self._is_read:
-            await self._registry.close()
+        await self._registry.close()
 
     async def _copied_by_broker(self, topic: str, jobs: Sequence[NewJob]) -> list[Enqueued]:
         now = self._wall()
@@ -130,10 +126,7 @@ class Placing:
             LOGGER.warning("%d unique keys hold for a few seconds only: %s", len(copies), error)
 
     async def _targets(self, topic: str) -> Sequence[str]:
-        async with self._reading:
-            if not self._is_read:
-                await self._registry.open()
-                self._is_read = True
+        await self._registry.open()
         return self._registry.queues_of(topic) or (topic,)
 
 

@@ -4,8 +4,11 @@ The bindings decide where a plain message goes. This says where delayed and keye
 queues, and which queues an administrator has to look at. The last record about a topic and a queue counts.
 """
 
+import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
+from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamfollowing import Follower
@@ -23,25 +26,35 @@ class Registry:
     def __init__(self, link: Link, sender: Sender) -> None:
         """Reads nothing before ``open``."""
         self._log = StreamLog(link, sender, SUBSCRIPTIONS)
-        self._follower = Follower(self._log, self._take)
+        self._follower: Follower | None = None
+        self._opening = asyncio.Lock()
         self._topics: dict[str, set[str]] = {}
         self._queues: set[str] = set()
 
     async def open(self) -> None:
-        """Returns when everything that was recorded up to now is known."""
-        await self._follower.start()
-        try:
-            await self._follower.sync()
-        except BaseException:
-            await self._follower.stop()
-            raise
+        """Returns when everything that was recorded before the first call is known, and what comes will be."""
+        async with self._opening:
+            if self._follower is not None:
+                return
+            follower = Follower(self._log, self._take)
+            await follower.start()
+            try:
+                await follower.sync()
+            except BaseException:
+                await follower.stop()
+                raise
+            self._follower = follower
 
     async def close(self) -> None:
         """Follows no longer."""
-        await self._follower.stop()
+        async with self._opening:
+            follower, self._follower = self._follower, None
+            if follower is not None:
+                await follower.stop()
 
     async def sync(self) -> None:
-        """Returns when everything that was recorded before this call is known."""
+        """Returns when everything that was recorded before this call is known; for an open one."""
+        assert self._follower is not None
         await self._follower.sync()
 
     def queues_of(self, topic: str) -> tuple[str, ...]:
@@ -68,7 +81,11 @@ class Registry:
         self._take([{TOPIC: topic, QUEUE: queue, GONE: True}])
 
     async def note(self, queue: str) -> None:
-        """Records a queue that was declared for messages to a topic without subscribers."""
+        """Records a queue that was declared for messages to a topic without subscribers, unless somebody did before."""
+        if queue not in self._queues:
+            # Publishers of plain jobs have read nothing so far. One that may not read records it once more.
+            with suppress(SourceError):
+                await self.open()
         if queue not in self._queues:
             await self._log.append([{QUEUE: queue}])
             self._queues.add(queue)
