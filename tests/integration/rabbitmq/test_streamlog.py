@@ -114,6 +114,32 @@ async def test_many_find_the_end_of_an_empty_log_at_once(vhost: Vhost, monkeypat
             await it.stop()
 
 
+async def test_an_empty_log_that_gets_its_first_record_meanwhile_is_read(
+    vhost: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked(vhost.url) as watched:
+        log = _log(watched.link, SUBSCRIPTIONS)
+        seen: list[JsonRecord] = []
+
+        async def followed() -> bool:
+            return bool(seen)
+
+        async def meanwhile(link: Link, stream: str, patience: float) -> int | None:
+            if seen:
+                return await last_offset(link, stream, patience)
+            await log.append([{"id": 1}])
+            await eventually(followed, "the first record")
+            return None
+
+        monkeypatch.setattr(streamfollowing, "last_offset", meanwhile)
+        follower = Follower(log, seen.extend)
+        await follower.start()
+        await follower.sync(PATIENCE)
+        await follower.stop()
+        assert seen == [{"id": 1}]
+        assert await last_offset(watched.link, SUBSCRIPTIONS, PATIENCE) == 0
+
+
 async def test_the_end_is_behind_all_that_was_written_at_once(vhost: Vhost) -> None:
     async with linked(vhost.url) as watched:
         log = _log(watched.link, SUBSCRIPTIONS)
