@@ -1,6 +1,6 @@
 """What one epoch of the consume channel holds: the lease of every job in one place."""
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,7 +26,7 @@ class Holding:
     jobs: dict[int, Delivery] = field(default_factory=dict)
     unsettled: Counter[str] = field(default_factory=Counter)
     _acks: Acks = field(default_factory=Acks)
-    _recent: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _recent: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
     def has(self, it: Delivery) -> bool:
         """Whether the job that was handed out is still this process's own."""
@@ -71,7 +71,7 @@ class Holding:
                 continue
             it.over = True
             if it.message_id is not None:
-                self._recent.append((it.lane, it.message_id))
+                self._remember((it.lane, it.message_id))
             if it.epoch == self.link.epoch:
                 self._forget(it)
                 self._acks.done(it.tag)
@@ -111,6 +111,12 @@ class Holding:
         self.unsettled = Counter()
         self._acks = Acks()
         return jobs
+
+    def _remember(self, message: tuple[str, str]) -> None:
+        self._recent[message] = None
+        self._recent.move_to_end(message)
+        if len(self._recent) > REMEMBERED:
+            self._recent.popitem(last=False)
 
     async def _nack(self, channel: AbstractChannel, it: Delivery, *, requeue: bool) -> None:
         it.over = True
