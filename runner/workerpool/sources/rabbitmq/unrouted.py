@@ -9,7 +9,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from typing import Final, NamedTuple
 
 from aiormq.abc import AbstractChannel
@@ -30,19 +29,20 @@ log = logging.getLogger("workerpool.rabbitmq")
 
 PAUSE: Final = 5.0
 """Seconds between two looks."""
-MOST: Final = 100
-"""Jobs of one look."""
+MOST: Final = 30
+"""Jobs that are taken at once.
+
+A broker stashes what a channel says about a quorum queue beyond 32 things that aren't through, and forgets the stash
+with the channel: acknowledgements would get lost, and jobs come twice.
+"""
 MOST_BYTES: Final = 16 * 1_048_576
-"""Bytes of one look; the job that goes beyond is its last one."""
+"""Bytes that are taken at once; the job that goes beyond is the last one."""
+ROUNDS: Final = 10
+"""How often jobs are taken in one look."""
 PATIENCE: Final = 60.0
 """Seconds that one look may take."""
 RETURNS: Final = 2
 """Looks after which a job that can't be placed stays as a copy: a policy for all queues of a broker may limit them."""
-STASH: Final = 16
-"""Commands to a quorum queue until an answer is waited for.
-
-Beyond 32 that aren't through the broker stashes them, and forgets the stash when the channel is closed.
-"""
 FAREWELL: Final = 3.0
 """Seconds that a look under way has left when its runner stops."""
 
@@ -66,6 +66,13 @@ class _Lost(NamedTuple):
         }
         kind = it.properties.content_type or "application/json"
         return Outgoing(exchange, it.routing_key, it.body, headers, content_type=kind)
+
+
+class Round(NamedTuple):
+    """How many jobs went into their lanes, and whether there may be more of them."""
+
+    placed: int
+    more: bool
 
 
 @dataclass(slots=True)
@@ -97,8 +104,8 @@ class Unrouted:
             self._look.cancel()
             await asyncio.gather(self._look, return_exceptions=True)
 
-    async def place(self) -> bool:
-        """Takes some jobs and puts them into their lanes; whether it is worth to go on at once.
+    async def place(self) -> Round:
+        """Takes some jobs and puts them into their lanes.
 
         What can't be placed goes back; when there may be more behind it, as a copy at the end. Raises SourceError,
         AMQPError.
@@ -107,23 +114,31 @@ class Unrouted:
             async with self.link.scratch() as channel:
                 found, full = await self._take(channel)
                 if not found:
-                    return False
+                    return Round(0, more=False)
                 errors = await self._declare({it.queue for it in found})
-                placed = await self._send(found, "")
+                placed = await self._move(channel, found, "")
                 left = [it for it in found if it not in placed]
                 self._tell(placed, left, errors)
-                moved = await self._send([it for it in left if full or it.number >= RETURNS], UNROUTED)
-                await _settle(channel, found, [*placed, *moved])
-                return full and bool(placed)
+                moved = await self._move(channel, [it for it in left if full or it.number >= RETURNS], UNROUTED)
+                for it in left:
+                    if it not in moved:
+                        await channel.basic_nack(it.arrival.tag, requeue=True, wait=False)
+                return Round(len(placed), more=full)
         except ChannelNotFoundEntity:
             # Without this queue the ladder would stop again.
             await ensure_shared(self.link)
-            return False
+            return Round(0, more=False)
 
     async def _looked(self) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                if await self.place():
+                placed = 0
+                for _ in range(ROUNDS):
+                    taken = await self.place()
+                    placed += taken.placed
+                    if not taken.more:
+                        return
+                if placed:
                     self._next = self.clock()
         except (SourceError, AMQPError, TimeoutError) as error:
             log.debug("looking for jobs without a lane is put off: %s", error)
@@ -157,13 +172,16 @@ class Unrouted:
                 errors[queue] = str(error)
         return errors
 
-    async def _send(self, jobs: Sequence[_Lost], exchange: str) -> list[_Lost]:
-        """Publishes; returns those that a queue has taken for good."""
+    async def _move(self, channel: AbstractChannel, jobs: Sequence[_Lost], exchange: str) -> list[_Lost]:
+        """Publishes, and acknowledges those that a queue has taken for good; returns them."""
         pairs = [(it, message) for it in jobs if self.sender.unsayable(message := it.to(exchange)) is None]
         if not pairs:
             return []
         fates = await self.sender.outcomes([message for _, message in pairs])
-        return [it for (it, _), fate in zip(pairs, fates, strict=True) if fate is Fate.CONFIRMED]
+        taken = [it for (it, _), fate in zip(pairs, fates, strict=True) if fate is Fate.CONFIRMED]
+        for it in taken:
+            await channel.basic_ack(it.arrival.tag, wait=False)
+        return taken
 
     def _tell(self, placed: Sequence[_Lost], left: Sequence[_Lost], errors: Mapping[str, str]) -> None:
         for queue, count in Counter(it.queue for it in placed).items():
@@ -174,16 +192,3 @@ class Unrouted:
                 self._told.add(queue)
                 why = errors.get(queue, "it is full, or was deleted again")
                 log.warning("jobs of queue %s wait in %s, since they can't go there: %s", queue, UNROUTED, why)
-
-
-async def _settle(channel: AbstractChannel, found: Sequence[_Lost], done: Sequence[_Lost]) -> None:
-    """Takes ``done`` off the queue and gives the rest of ``found`` back; the broker has heard of it afterwards."""
-    for number, (is_done, run) in enumerate(groupby(found, key=lambda it: it in done), start=1):
-        *_, last = run
-        if is_done:
-            await channel.basic_ack(last.arrival.tag, multiple=True, wait=False)
-        else:
-            await channel.basic_nack(last.arrival.tag, multiple=True, requeue=True, wait=False)
-        if number % STASH == 0:
-            await channel.queue_declare(UNROUTED, passive=True)
-    await channel.queue_declare(UNROUTED, passive=True)
