@@ -118,3 +118,10 @@ def test_what_the_broker_buried_is_a_dead_letter_too() -> None:
     letter = decode_dead("orders", b'{"n": 1}', Properties({"x-death": [{"time": died}]}), NOW, fresh)
     assert (letter.reason, letter.envelope.payload, letter.died) == ("crashed", '{"n": 1}', died.timestamp() * 1000)
     assert decode_dead("orders", b"\xff", Properties({}), NOW, fresh).raw == b"\xff"
+
+
+def test_what_was_rejected_is_not_said_to_have_crashed() -> None:
+    body, headers = encode(FULL)
+    letter = decode_dead("orders", body, Properties({**headers, "x-death": [{"reason": "rejected"}]}), NOW, fresh)
+    assert (letter.reason, letter.error.startswith("rejected as it came")) == ("error", True)
+    assert letter.envelope == FULL
