@@ -30,18 +30,18 @@ class Circuit:
     """Lets calls to the storage through, or makes them wait. Everything runs in one loop.
 
     ``clock``: the loop's monotonic seconds. ``hold``: seconds that a call may take with all its tries. ``failed`` is
-    told the kind of each failed try.
+    told the kind of each failed try. ``closed``: from now on whoever would have to wait is refused at once.
     """
 
     def __init__(self, clock: Callable[[], float], hold: float, failed: Callable[[Kind], None]) -> None:
         self.fault: Fault | None = None
         self.is_up = False
+        self.closed = False
         self._clock = clock
         self._hold = hold
         self._failed = failed
         self._scout = asyncio.Lock()
         self._waiting: set[asyncio.Timeout] = set()
-        self._closing = False
         self._delay = FIRST_DELAY
         self._next_try = 0.0
         self._down_since = 0.0
@@ -80,7 +80,7 @@ class Circuit:
 
     def close(self) -> None:
         """Whoever waits goes back to the queue now; calls that are under way may end."""
-        self._closing = True
+        self.closed = True
         for limit in self._waiting:
             limit.reschedule(asyncio.get_running_loop().time())
 
@@ -88,7 +88,7 @@ class Circuit:
         """Waits until a call may be made; True: as the only one, and the caller releases the scout's lock."""
         if self.is_up:
             return False
-        if self._closing:
+        if self.closed:
             raise HandBack("the runner stops while the S3 server is away")
         self._waiting.add(limit)
         try:

@@ -121,8 +121,11 @@ class Archive:
         return await self._store.put(key, body, self._plan.content_type)
 
     async def _greet(self) -> None:
-        """Finds out before the first message whether the storage can be used."""
-        while not self._store.has_bucket:
+        """Finds out before the first message whether the storage can be used; ends at a drain.
+
+        A closed circuit refuses without a pause: whoever asked it again would keep the loop for ever.
+        """
+        while not (self._store.has_bucket or self._circuit.closed):
             try:
                 await self._circuit.run(self._store.ensure_bucket)
             except HandBack:

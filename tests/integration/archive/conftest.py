@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.integration.archive.queues import PostgresQueue, Queue, RabbitmqQueue
+from tests.support.postgres import FAST, Server, throw_away
+from tests.support.rabbitmq import Broker, throw_away_broker
 from tests.support.runner_process import RunnerProcess, start_runner
 from tests.support.s3 import S3Server, throw_away_s3
 from workerpool.archive.plan import plan_archive
@@ -67,6 +70,39 @@ def own_server(s3_program: Path) -> Iterator[S3Server]:
     """An S3 server that the test may stop, kill and pause."""
     with throw_away_s3(s3_program) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def _postgres() -> Iterator[Server]:
+    with throw_away(settings={**FAST, "synchronous_commit": "on"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def _broker() -> Iterator[Broker]:
+    with throw_away_broker() as broker:
+        yield broker
+
+
+@pytest.fixture
+def _postgres_queue(_postgres: Server) -> Iterator[Queue]:
+    name = _postgres.create_database()
+    yield PostgresQueue(_postgres, _postgres.url(name))
+    _postgres.drop_database(name)
+
+
+@pytest.fixture
+def _rabbitmq_queue(_broker: Broker) -> Iterator[Queue]:
+    vhost = _broker.create_vhost()
+    yield RabbitmqQueue(vhost)
+    _broker.drop_vhost(vhost)
+
+
+@pytest.fixture(params=["postgres", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def queue(request: pytest.FixtureRequest) -> Queue:
+    """An empty queue on a server that the test may stop."""
+    made: Queue = request.getfixturevalue(f"_{request.param}_queue")
+    return made
 
 
 Start = Callable[..., RunnerProcess]

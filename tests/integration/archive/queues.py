@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import aio_pika
 import psutil
@@ -33,6 +33,10 @@ class Queue(Protocol):
 
     def unfinished(self) -> int:
         """Messages that nobody has acknowledged, those in the hands of a live worker maybe left out."""
+        ...
+
+    def waiting(self) -> list[dict[str, object]]:
+        """The messages that wait to be taken, in no order."""
         ...
 
     def costs(self) -> set[tuple[int, int]]:
@@ -68,6 +72,10 @@ class PostgresQueue:
     def unfinished(self) -> int:
         """Messages that nobody has acknowledged."""
         return self.tables.unfinished()
+
+    def waiting(self) -> list[dict[str, object]]:
+        """The messages that wait to be taken, in no order."""
+        return [row["payload"] for row in self.tables.jobs() if not row["leased"]]
 
     def costs(self) -> set[tuple[int, int]]:
         """Attempts and crashes charged to any of them."""
@@ -116,13 +124,13 @@ class RabbitmqQueue:
         """Messages that wait to be taken; the server gives back at once what a dead worker held."""
         return self._count(*names.lanes(DEFAULT_QUEUE))
 
+    def waiting(self) -> list[dict[str, object]]:
+        """The messages that wait to be taken, in no order."""
+        return [json.loads(message["payload"]) for message in self._look()]
+
     def costs(self) -> set[tuple[int, int]]:
         """Attempts and crashes charged to any of them that is still there."""
-        asked = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
-        found = []
-        for lane in names.lanes(DEFAULT_QUEUE):
-            found += self.vhost.api("POST", f"queues/{{}}/{lane}/get", asked)
-        headers = [message["properties"].get("headers", {}) for message in found]
+        headers = [message["properties"].get("headers", {}) for message in self._look()]
         return {(int(it.get(names.HEADER_ATTEMPTS, 0)), int(it.get(names.HEADER_CRASHES, 0))) for it in headers}
 
     def dead(self) -> int:
@@ -138,6 +146,13 @@ class RabbitmqQueue:
             yield
         finally:
             server.send_signal(signal.SIGCONT)
+
+    def _look(self) -> list[dict[str, Any]]:
+        asked = {"count": 1000, "ackmode": "ack_requeue_true", "encoding": "auto"}
+        found: list[dict[str, Any]] = []
+        for lane in names.lanes(DEFAULT_QUEUE):
+            found += self.vhost.api("POST", f"queues/{{}}/{lane}/get", asked)
+        return found
 
     def _count(self, *queues: str) -> int:
         return sum(count or 0 for count in asyncio.run(depths(self.url, *queues)).values())

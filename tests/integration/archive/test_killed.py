@@ -1,16 +1,13 @@
 """Kill -9 around an upload: a message is acknowledged only once its object is stored, and then it is there."""
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.integration.archive.conftest import Start
-from tests.integration.archive.queues import PostgresQueue, Queue, RabbitmqQueue
+from tests.integration.archive.queues import Queue
 from tests.support.patience import until
-from tests.support.postgres import FAST, Server, throw_away
-from tests.support.rabbitmq import Broker, throw_away_broker
 from tests.support.runner_process import RunnerProcess
 from tests.support.s3 import S3Server
 from workerpool_contract.names import ENV_LEASE
@@ -21,39 +18,6 @@ MESSAGES = [{"user_id": "u", "session_uuid": number, "text": "x" * number} for n
 SLOTS = 16
 """Messages that an archive holds at a time when nobody says."""
 WITHIN = 90.0
-
-
-@pytest.fixture(scope="module")
-def _postgres() -> Iterator[Server]:
-    with throw_away(settings={**FAST, "synchronous_commit": "on"}) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def _broker() -> Iterator[Broker]:
-    with throw_away_broker() as broker:
-        yield broker
-
-
-@pytest.fixture
-def _postgres_queue(_postgres: Server) -> Iterator[Queue]:
-    name = _postgres.create_database()
-    yield PostgresQueue(_postgres, _postgres.url(name))
-    _postgres.drop_database(name)
-
-
-@pytest.fixture
-def _rabbitmq_queue(_broker: Broker) -> Iterator[Queue]:
-    vhost = _broker.create_vhost()
-    yield RabbitmqQueue(vhost)
-    _broker.drop_vhost(vhost)
-
-
-@pytest.fixture(params=["postgres", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
-def queue(request: pytest.FixtureRequest) -> Queue:
-    """An empty queue on a server that the test may stop."""
-    made: Queue = request.getfixturevalue(f"_{request.param}_queue")
-    return made
 
 
 def _right(server: S3Server, bucket: str) -> bool:
