@@ -1,6 +1,7 @@
 """Getting into a broker: odd names and passwords work, refusals name field and cure, and no secret is told."""
 
-from urllib.parse import quote
+import asyncio
+from urllib.parse import quote, urlsplit
 
 import pytest
 
@@ -35,7 +36,9 @@ async def test_any_name_of_a_vhost_and_any_password_get_in(rabbitmq_broker: Brok
 
 async def test_a_refused_login_names_the_cure_and_not_the_password(vhost: Vhost) -> None:
     host = f"127.0.0.1:{vhost.broker.amqp_port}"
-    with pytest.raises(ConfigError, match=r"refused the login .*user and password in WORKERPOOL_URL") as refused:
+    with pytest.raises(
+        ConfigError, match=r"refused the login .*user and password in WORKERPOOL_URL.* an @ in them is %40"
+    ) as refused:
         await Link(Endpoint(f"amqp://{vhost.user}:hunter22@{host}/{vhost.quoted}"), name="test").open()
     assert "hunter22" not in str(refused.value)
     assert host in str(refused.value)
@@ -51,3 +54,38 @@ async def test_a_broker_that_is_not_there_is_unavailable(url: str) -> None:
     with pytest.raises(SourceUnavailable, match="can't be reached") as failed:
         await Link(Endpoint(url), name="test").open()
     assert "hunter22" not in str(failed.value)
+
+
+async def test_the_port_of_the_management_api_is_told(vhost: Vhost, caplog: pytest.LogCaptureFixture) -> None:
+    """Cowboy waits 5 s for the rest of what it takes for a request, then hangs up without a word."""
+    port = urlsplit(vhost.broker.management_url).port
+    url = vhost.url.replace(f":{vhost.broker.amqp_port}/", f":{port}/")
+    told = rf"hung up without a word of AMQP; if {port} is the port of the management API .*usually 5672"
+    with pytest.raises(SourceUnavailable, match=told):
+        await Link(Endpoint(url), name="test").open()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "doesn't speak AMQP; if [0-9]+ is the port of the management API"),
+        (b"\x15\x03\x01\x00\x02\x02\x0a", "speaks TLS; write amqps://"),
+    ],
+)
+async def test_a_port_that_speaks_something_else_is_told_at_once(answer: bytes, told: str) -> None:
+    """It keeps the connection: no end of the stream tells that nothing more comes."""
+
+    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    with pytest.raises(ConfigError, match=f"^url: RabbitMQ at 127.0.0.1:{port}/v {told}"):
+        await Link(Endpoint(f"amqp://u:hunter22@127.0.0.1:{port}/v"), name="test").open()
+    server.close()
+
+
+async def test_tls_to_a_port_without_it_is_told(vhost: Vhost) -> None:
+    with pytest.raises(ConfigError, match=r"speaks no TLS; write amqp://, or the port .* 5671"):
+        await Link(Endpoint(vhost.url.replace("amqp://", "amqps://")), name="test").open()

@@ -26,6 +26,8 @@ BODY: Final = 3
 FRAME_TYPES: Final = frozenset({METHOD, HEADER, BODY, 8})
 OVERHEAD: Final = 8
 """Bytes of a frame beside its payload: type, channel, size and end."""
+OPENINGS: Final = FRAME_TYPES | {ord("A")}
+"""First bytes of a broker: a frame, or which other version of AMQP it speaks."""
 END: Final = 0xCE
 """The last byte of every frame."""
 ANNOUNCING: Final = (DELIVER, GET_OK, RETURN)
@@ -51,6 +53,15 @@ class Delivered(NamedTuple):
 
 
 Deliver = Callable[[Delivered], None]
+
+
+class NotAmqp(Exception):
+    """What is at the other end speaks no AMQP. ``said``: its first bytes, none when it ended the stream unasked."""
+
+    def __init__(self, said: bytes) -> None:
+        """Keeps the bytes."""
+        super().__init__("no AMQP")
+        self.said = said
 
 
 @dataclass(slots=True)
@@ -79,10 +90,17 @@ class DeliveryReader(asyncio.StreamReader):
         self._open: dict[int, _Content] = {}
         self._passed_at = loop.time()
         self._lost = False
+        self._heard = False
+        self._ended = False
 
     def feed_data(self, data: Iterable[SupportsIndex]) -> None:
         """A chunk came."""
         chunk = bytes(data)
+        if chunk and not self._heard:
+            self._heard = True
+            if chunk[0] not in OPENINGS:
+                # aiormq would take the text for the length of a frame, and wait for the rest of it.
+                self.set_exception(NotAmqp(chunk))
         if self._lost:
             super().feed_data(chunk)
             return
@@ -97,6 +115,12 @@ class DeliveryReader(asyncio.StreamReader):
 
     def feed_eof(self) -> None:
         """Nothing more comes: aiormq has the words for half a frame."""
+        # The end of the stream is told first, that of the connection later.
+        if self._ended:
+            return
+        self._ended = True
+        if not self._heard:
+            self.set_exception(NotAmqp(b""))
         rest, self._rest = self._rest, b""
         super().feed_data(rest)
         super().feed_eof()

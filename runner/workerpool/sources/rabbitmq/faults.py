@@ -20,10 +20,18 @@ from aiormq.exceptions import (
 
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
 from workerpool.redaction import redact
+from workerpool.sources.rabbitmq.deliveries import NotAmqp
 from workerpool.sources.rabbitmq.endpoint import Endpoint
+from workerpool_contract.amqp import PORT, TLS_PORT
 
 CLOSED_BY_US: Final = "closed by this side"
 ENDED: Final = "the connection ended"
+
+WRONG_VERSION: Final = "WRONG_VERSION_NUMBER"
+"""OpenSSL's word for an answer that is no TLS."""
+TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
+"""How an alert and a greeting begin."""
+PORTS: Final = f"the port where the broker speaks AMQP (usually {PORT}, {TLS_PORT} with amqps://)"
 
 UNAVAILABLE: Final = (AMQPConnectionError, ChannelInvalidStateError, OSError, TimeoutError)
 """Failures that another try may cure."""
@@ -91,7 +99,8 @@ def connecting(endpoint: Endpoint) -> Iterator[None]:
             except (ProbableAuthenticationError, AuthenticationError) as error:
                 raise ConfigError(
                     f"url: {endpoint.shown} refused the login ({reason(error)}); check user and password in "
-                    "WORKERPOOL_URL, WORKERPOOL_RABBITMQ_USERNAME and _PASSWORD or in the Secret"
+                    "WORKERPOOL_URL, WORKERPOOL_RABBITMQ_USERNAME and _PASSWORD or in the Secret; in a URL, an @ in "
+                    "them is %40"
                 ) from None
             except InvalidFrameError:
                 # The broker closed the connection in answer to the vhost; aiormq keeps its words to itself.
@@ -105,9 +114,26 @@ def connecting(endpoint: Endpoint) -> Iterator[None]:
                     f"ca file: the certificate of {endpoint.shown} can't be trusted ({error.verify_message}); name the "
                     "authority's PEM file in WORKERPOOL_RABBITMQ_CA_FILE or tls.caSecretRef"
                 ) from None
+            except ssl.SSLError as error:
+                if error.reason != WRONG_VERSION:
+                    raise
+                raise ConfigError(f"url: {endpoint.shown} speaks no TLS; write amqp://, or {PORTS}") from None
+            except NotAmqp as error:
+                raise _other_protocol(endpoint, error.said) from None
     except SourceError as error:
         # Whatever a broker says before there is a channel, another try may find it in a better mood.
         raise SourceUnavailable(str(error)) from None
+
+
+def _other_protocol(endpoint: Endpoint, said: bytes) -> SourceUnavailable | ConfigError:
+    if said.startswith(TLS_RECORDS):
+        return ConfigError(f"url: {endpoint.shown} speaks TLS; write amqps://, or {PORTS}")
+    port = endpoint.parts.effective_port
+    cure = f"if {port} is the port of the management API (usually 15672), write {PORTS}"
+    if said:
+        return ConfigError(f"url: {endpoint.shown} doesn't speak AMQP; {cure}")
+    # A proxy whose broker is away hangs up like this too.
+    return SourceUnavailable(f"{endpoint.shown} can't be reached: it hung up without a word of AMQP; {cure}")
 
 
 def reason(error: BaseException | None) -> str:
