@@ -1,8 +1,19 @@
 """Values as JSON text, without what JSON lacks: NaN and Infinity, which databases and receivers refuse."""
 
+from typing import Final
+
 from pydantic_core import from_json, to_json
 
 from workerpool.errors import PayloadError
+
+JSON_WORDS: Final = {
+    list: "an array",
+    str: "text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 def write_json(value: object, name: str, verb: str) -> bytes:

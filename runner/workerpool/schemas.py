@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
 from workerpool.errors import PayloadError
-from workerpool.jsontext import write_json
+from workerpool.jsontext import JSON_WORDS, write_json
 from workerpool.signatures import Shape
 
 Decode = Callable[[str], Any]
@@ -16,15 +16,6 @@ Encode = Callable[[Any], str]
 
 MAX_FIELDS: Final = 5
 """Faults listed of one payload; the rest are counted."""
-
-JSON_WORDS: Final = {
-    list: "an array",
-    str: "text",
-    int: "a number",
-    float: "a number",
-    bool: "true or false",
-    type(None): "null",
-}
 
 parse_json: Decode = partial(from_json, allow_inf_nan=False)
 """JSON text to Python values; raises ValueError for anything that is not JSON, NaN and Infinity included."""

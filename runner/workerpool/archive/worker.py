@@ -15,7 +15,8 @@ from workerpool.archive.plan import ArchivePlan
 from workerpool.archive.store import Store
 from workerpool.context import JobContext
 from workerpool.definition import Origin, WorkerDefinition
-from workerpool.errors import HandBack
+from workerpool.errors import HandBack, InvalidPayload
+from workerpool.jsontext import JSON_WORDS
 from workerpool.probes import Check
 
 log = logging.getLogger("workerpool.archive")
@@ -83,15 +84,16 @@ class Archive:
         """Uploads, bytes and failures."""
         return self.counts.text(is_up=self._circuit.is_up)
 
-    async def _archive(self, payload: dict[str, Any], ctx: JobContext) -> None:
+    async def _archive(self, payload: Any, ctx: JobContext) -> None:  # noqa: ANN401 - any JSON
         """One object per message: the very bytes of it."""
-        require(payload, self._plan.required)
-        key = self._plan.template.key(payload)
+        fields = _fields(payload)
+        require(fields, self._plan.required)
+        key = self._plan.template.key(fields)
         await self._upload(key, ctx.job.payload.encode(), 1)
 
-    async def _archive_in_batch(self, payload: dict[str, Any], ctx: JobContext) -> None:
+    async def _archive_in_batch(self, payload: Any, ctx: JobContext) -> None:  # noqa: ANN401 - any JSON
         """One line per message; returns when the object that holds the line is confirmed."""
-        require(payload, self._plan.required)
+        require(_fields(payload), self._plan.required)
         assert self._batcher is not None
         job = ctx.job
         await self._batcher.add(job.id, as_line(job.payload), self._wall() - job.waited)
@@ -130,3 +132,10 @@ class Archive:
                 await self._circuit.run(self._store.ensure_bucket)
             except HandBack:
                 continue
+
+
+def _fields(payload: object) -> dict[str, Any]:
+    """The top-level fields of a message. Raises InvalidPayload for JSON that has none."""
+    if isinstance(payload, dict):
+        return payload
+    raise InvalidPayload(f"the payload is {JSON_WORDS[type(payload)]}, but {NAME} takes JSON objects, {{…}}; send one")

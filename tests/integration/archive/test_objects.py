@@ -45,7 +45,7 @@ async def test_a_message_that_comes_twice_is_one_object(stage: Staging, s3_serve
         ({"user_id": "..", "session_uuid": "s"}, "field user_id: '..' can't stand between two slashes"),
         ({"user_id": "u", "session_uuid": "s" * 600}, "has 600 bytes, more than 512"),
         ({"user_id": "u", "session_uuid": "s", "kind": None}, "field 'kind' is missing or null"),
-        (["user_id"], "the payload is an array"),
+        (["user_id"], "the payload is an array, but s3-archive takes JSON objects, {…}; send one"),
     ],
 )
 async def test_an_unsound_message_is_a_dead_letter_that_names_the_field(
