@@ -123,7 +123,7 @@ def open_administration(url: str, options: EngineOptions) -> "Administration":
     if is_broker(url):
         from workerpool.sources.rabbitmq.admin import RabbitmqAdmin
 
-        return RabbitmqAdmin(_broker(url, options))
+        return RabbitmqAdmin(_broker(url, options), management_url=options.management_url)
     from workerpool.sources.postgres.admin import PostgresAdmin
     from workerpool.sources.postgres.connection import Endpoint
 

@@ -56,6 +56,7 @@ async def test_looking_often_loses_and_drops_nothing(place: Stand) -> None:
 
 async def test_what_the_broker_gave_up_is_listed_as_crashed_and_can_be_redriven(place: Stand) -> None:
     await place.wear_out("raw", [b'{"n": 1}', b"\xff no text", b"no json"])
+    await place.subscribe("raw", "raw")
     async with RabbitmqAdmin(Endpoint(place.url)) as admin:
         found = await admin.dead(DeadFilter("raw"))
         assert {it.reason for it in found} == {"crashed"}

@@ -5,7 +5,7 @@ A broker shows a message only by handing it out. What somebody holds nobody else
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Self, TypeVar
 
 from workerpool.errors import ConfigError
@@ -25,8 +25,10 @@ from workerpool.sources.rabbitmq.admin_desk import Desk
 from workerpool.sources.rabbitmq.admin_details import details
 from workerpool.sources.rabbitmq.admin_lanes import delayed_rows, ready_rows
 from workerpool.sources.rabbitmq.admin_letters import Letters
+from workerpool.sources.rabbitmq.admin_limits import Limits
 from workerpool.sources.rabbitmq.admin_past import ended_rows
 from workerpool.sources.rabbitmq.admin_subscriptions import subscriptions, unsubscribe
+from workerpool.sources.rabbitmq.declare import exists
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.keys import Keys
@@ -36,7 +38,8 @@ from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.sending import Sender
 from workerpool.sources.rabbitmq.streamlog import StreamLog
-from workerpool_contract.rabbitmq import HISTORY, MARKS
+from workerpool.sources.rabbitmq.topology import Queue
+from workerpool_contract.rabbitmq import HISTORY, MARKS, STREAMS, SUBSCRIPTIONS
 
 T = TypeVar("T")
 
@@ -47,11 +50,14 @@ UNSEEN: Final = "jobs that runners hold, which RabbitMQ shows nobody else; /heal
 class RabbitmqAdmin:
     """Administration over a link of its own; ``async with`` opens and closes it. ``wall``: unix seconds.
 
+    ``management_url``: None for the usual port of the broker's host.
+
     All methods raise SourceUnavailable and SourceError; opening raises ConfigError too.
     """
 
     endpoint: Endpoint
     wall: Callable[[], float] = time.time
+    management_url: str | None = field(default=None, repr=False)
     _desk: Desk | None = None
 
     async def __aenter__(self) -> Self:
@@ -62,14 +68,15 @@ class RabbitmqAdmin:
         registry = Registry(link, sender)
         try:
             with translated(self.endpoint):
-                await registry.open()
+                # Looking declares nothing, and without a record there is nothing to know.
+                if await exists(link, Queue(SUBSCRIPTIONS, STREAMS[SUBSCRIPTIONS])):
+                    await registry.open()
         except BaseException:
             await link.close()
             raise
         history, marks = StreamLog(link, sender, HISTORY), Marks(StreamLog(link, sender, MARKS))
-        self._desk = Desk(
-            link, sender, Routing(link, sender, registry.note), registry, history, marks, Keys(link), self.wall
-        )
+        routing, limits = Routing(link, sender, registry.note), Limits(link, self.management_url)
+        self._desk = Desk(link, sender, routing, registry, history, marks, Keys(link), limits, self.wall)
         return self
 
     async def __aexit__(self, *_: object) -> None:

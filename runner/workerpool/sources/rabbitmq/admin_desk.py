@@ -1,13 +1,15 @@
 """What every part of the administration of a broker needs: the link, what is recorded, and which queues there are."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from workerpool.errors import ConfigError
-from workerpool.sources.rabbitmq.browsing import depth
+from workerpool.sources.rabbitmq.admin_limits import Limits
+from workerpool.sources.rabbitmq.browsing import Browser, browsing, depth
 from workerpool.sources.rabbitmq.envelope import Envelope, copy_id
 from workerpool.sources.rabbitmq.ids import EPOCH, SEQUENCE_BITS
 from workerpool.sources.rabbitmq.keys import Keys
@@ -38,12 +40,38 @@ class Desk:
     history: StreamLog
     marks: Marks
     keys: Keys
+    limits: Limits
     wall: Callable[[], float]
 
     async def send(self, messages: Sequence[Outgoing]) -> None:
         """Publishes to queues and waits for the confirms; a queue that is missing is declared."""
         if messages:
             await self.routing.send(messages)
+
+    @asynccontextmanager
+    async def looking(self, queue: str, name: str) -> AsyncIterator[Browser]:
+        """Looks into ``name``, a lane or the dead letters of ``queue``.
+
+        Raises ConfigError for one that isn't this project's and may lose messages by it.
+        """
+        async with browsing(self.link, queue, name) as browser:
+            if browser.count and not self.is_ours(queue):
+                await self.limits.require_free(name)
+            yield browser
+
+    async def replace(self, browser: Browser, copies: Sequence[tuple[Arrival, Outgoing]]) -> None:
+        """Puts a copy at the end of the queue for each of these, then takes them off it; declares nothing.
+
+        What can't be published again stays as it is.
+        """
+        sayable = [(it, copy) for it, copy in copies if self.sender.unsayable(copy) is None]
+        if sayable:
+            await self.sender.send([copy for _, copy in sayable])
+            await browser.acknowledge(it for it, _ in sayable)
+
+    def is_ours(self, queue: str) -> bool:
+        """Whether a runner or publisher of this project declared the queue, or found it there."""
+        return queue in self.registry.known()
 
     async def queues(self, queue: str | None) -> list[str]:
         """The queue, which must exist, or all that are known. Raises ConfigError for an unknown one."""

@@ -1,7 +1,7 @@
 """Unfinished jobs on a broker that nobody holds: those in lanes, and those in the ladder of waits.
 
-Looking means taking, and giving back counts as a delivery in vain on most brokers. So it is announced to the runners
-beforehand, and what was delivered in vain before goes back as a copy: looking brings no job nearer to its end.
+Looking means taking, and giving back counts as a delivery in vain on most brokers: `admin_returns` sees to it that it
+brings no job nearer to its end.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,14 +11,10 @@ from typing import Final
 
 from workerpool.sources.administration import JobRow, JobState
 from workerpool.sources.rabbitmq.admin_desk import Desk, moment, stable_id
+from workerpool.sources.rabbitmq.admin_returns import give_back
 from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, browsing
-from workerpool.sources.rabbitmq.crashes import delivery_number
-from workerpool.sources.rabbitmq.envelope import Envelope, Invalid, is_own
-from workerpool.sources.rabbitmq.marks import Numbered
+from workerpool.sources.rabbitmq.envelope import Envelope, Invalid
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
-from workerpool.sources.rabbitmq.outcomes import given_back
-from workerpool.sources.rabbitmq.parts import rehome_at
-from workerpool.sources.rabbitmq.returning import FREE_RETURNS
 from workerpool_contract.rabbitmq import WAITING, lanes
 
 DEPTH: Final = 10_000
@@ -44,12 +40,12 @@ async def ready_rows(desk: Desk, queues: Sequence[str], limit: int) -> list[JobR
     """The jobs that come next, at most ``limit``. Raises SourceUnavailable, SourceError."""
     rows: list[JobRow] = []
     for queue in queues:
-        for name in lanes(queue):
-            async with browsing(desk.link, queue, name) as browser:
+        for name in _lanes(desk, queue):
+            async with desk.looking(queue, name) as browser:
                 held = await browser.take(min(limit - len(rows), WINDOW)) if len(rows) < limit else []
                 while held:
                     rows += [_row(desk, job_of(it, desk.wall(), _id(it))) for it in held]
-                    await _give_back(desk, browser, held)
+                    await give_back(desk, browser, held)
                     held = await browser.take(min(limit - len(rows), WINDOW)) if len(rows) < limit else []
     return rows
 
@@ -91,40 +87,22 @@ async def waiting_job(desk: Desk, wanted: Wanted) -> AsyncIterator[Place | None]
 async def ready_job(desk: Desk, queues: Sequence[str], wanted: Wanted) -> AsyncIterator[Place | None]:
     """The first job in a lane of ``queues`` that is ``wanted``. Raises SourceUnavailable, SourceError."""
     for queue in queues:
-        for name in lanes(queue):
-            async with browsing(desk.link, queue, name) as browser:
+        for name in _lanes(desk, queue):
+            async with desk.looking(queue, name) as browser:
                 seen = 0
                 while seen < DEPTH and (batch := await browser.take()):
                     seen += len(batch)
                     found = next((it for it in batch if wanted(_envelope(job_of(it, desk.wall(), _id(it))))), None)
-                    await _give_back(desk, browser, [it for it in batch if it is not found])
+                    await give_back(desk, browser, [it for it in batch if it is not found])
                     if found is not None:
                         yield Place(browser, found, _envelope(job_of(found, desk.wall(), _id(found))))
                         return
     yield None
 
 
-async def _give_back(desk: Desk, browser: Browser, held: Sequence[Arrival]) -> None:
-    """Sees to it that these can go back when the browser is closed, and nobody is charged for it."""
-    if desk.link.version >= FREE_RETURNS:
-        return
-    forgiven: list[Numbered] = []
-    copied: list[tuple[Arrival, Envelope]] = []
-    limit = rehome_at(desk.link.endpoint.delivery_limit)
-    for it in held:
-        number = delivery_number(it.properties.headers, redelivered=it.redelivered)
-        message_id = it.properties.message_id
-        if is_own(it.properties) and message_id is not None and number + 1 < limit:
-            forgiven.append(Numbered(it.lane, message_id, number))
-            continue
-        job = job_of(it, desk.wall(), _id(it))
-        if isinstance(job, Envelope):
-            copied.append((it, job))
-    await desk.marks.forgive(forgiven)
-    if copied:
-        now = desk.wall()
-        await desk.send([given_back(job, now) for _, job in copied])
-        await browser.acknowledge(it for it, _ in copied)
+def _lanes(desk: Desk, queue: str) -> Sequence[str]:
+    """A foreign queue has none but itself: what is called like one may be anything."""
+    return lanes(queue) if desk.is_ours(queue) else (queue,)
 
 
 def _waiting(desk: Desk, it: Arrival) -> Envelope | Invalid:

@@ -12,7 +12,7 @@ from typing import Final
 from workerpool.sources.administration import DeadFilter, DeadJob, Progress
 from workerpool.sources.rabbitmq.admin_desk import Desk
 from workerpool.sources.rabbitmq.admin_letter import Letter, letter_of, matches, ready_again, told
-from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, browsing, depth
+from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, depth
 from workerpool.sources.rabbitmq.crashes import delivery_number
 from workerpool.sources.rabbitmq.deadletters import encode_dead
 from workerpool.sources.rabbitmq.envelope import milliseconds
@@ -38,12 +38,17 @@ class Letters:
         newest: list[tuple[int, int, int, DeadJob]] = []
         seen = 0
         for queue in await self.desk.queues(wanted.queue):
-            async with browsing(self.desk.link, queue, dead(queue)) as browser:
+            async with self.desk.looking(queue, dead(queue)) as browser:
                 while batch := await self._take(browser):
                     for _, letter in batch:
                         if matches(letter, wanted):
                             seen += 1
-                            entry = (letter.died, letter.envelope.id, seen, told(letter))
+                            entry = (
+                                letter.died,
+                                letter.envelope.id,
+                                seen,
+                                told(letter),
+                            )
                             if wanted.limit is None or len(newest) < wanted.limit:
                                 heapq.heappush(newest, entry)
                             else:
@@ -56,7 +61,7 @@ class Letters:
         found = 0
         for queue in await self.desk.queues(wanted.queue):
             if wanted.ids or wanted.reason is not None:
-                async with browsing(self.desk.link, queue, dead(queue)) as browser:
+                async with self.desk.looking(queue, dead(queue)) as browser:
                     while batch := await self._take(browser):
                         found += sum(matches(letter, wanted) for _, letter in batch)
                         await self._spare(browser, batch)
@@ -85,7 +90,7 @@ class Letters:
         # What dies from now on, maybe of being redriven, is another matter.
         start, done = milliseconds(self.desk.wall()), 0
         for queue in await self.desk.queues(wanted.queue):
-            async with browsing(self.desk.link, queue, dead(queue)) as browser:
+            async with self.desk.looking(queue, dead(queue)) as browser:
                 while wanted.limit is None or done < wanted.limit:
                     most = WINDOW if wanted.limit is None or wanted.reason or wanted.ids else wanted.limit - done
                     batch = await self._take(browser, most)
@@ -107,7 +112,8 @@ class Letters:
 
     async def _spare(self, browser: Browser, left: Iterable[Found]) -> None:
         """Replaces what was looked at often by a copy that wasn't."""
+        if not self.desk.limits.counted or not self.desk.is_ours(browser.queue):
+            return
         worn = [it for it in left if delivery_number(it[0].properties.headers, redelivered=it[0].redelivered) >= WORN]
-        if worn:
-            await self.desk.send([Outgoing("", browser.name, *encode_dead(letter)) for _, letter in worn])
-            await browser.acknowledge(arrival for arrival, _ in worn)
+        copies = [(arrival, Outgoing("", browser.name, *encode_dead(letter))) for arrival, letter in worn]
+        await self.desk.replace(browser, copies)

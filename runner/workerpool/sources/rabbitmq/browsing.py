@@ -32,10 +32,10 @@ class Browser:
 
     def __init__(self, channel: AbstractChannel, queue: str, name: str, count: int) -> None:
         """Consumes nothing yet."""
+        self.queue = queue
         self.name = name
         self.count = count
         self._channel = channel
-        self._queue = queue
         self._arrived: list[Arrival] = []
         self._news = asyncio.Event()
         self._taken = 0
@@ -82,7 +82,7 @@ class Browser:
         await self._channel.queue_declare(self.name, passive=True)
 
     async def _deliver(self, message: DeliveredMessage) -> None:
-        self._arrived.append(arrival(self._queue, self.name, message))
+        self._arrived.append(arrival(self.queue, self.name, message))
         self._news.set()
 
     async def _more(self) -> bool:

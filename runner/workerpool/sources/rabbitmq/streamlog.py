@@ -91,7 +91,6 @@ class StreamLog:
                         if ended.done():
                             ended.result()
                 except ChannelNotFoundEntity:
-                    await self.ensure()
                     return
         except _Reached:
             return
