@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
@@ -13,7 +14,7 @@ from tests.integration.cli.conftest import Shell
 from tests.support.postgres import free_port
 from tests.support.rabbitmq import PASSWORD
 from workerpool.engines import SourceOptions, open_source
-from workerpool.outcome import DeadLetter, DeadReason, Outcome
+from workerpool.outcome import DeadLetter, DeadReason, Outcome, Retry
 from workerpool.sources.base import Job, Settlement, Subscription
 
 BROKER = "kestrel/4711@x"
@@ -148,3 +149,19 @@ def test_a_login_that_a_broker_refuses_shows_no_password(shell: Shell, request: 
         assert "refused the login" in result.out + result.err
         assert BROKER not in result.out + result.err
         assert quote(BROKER, safe="") not in result.out + result.err
+
+
+def test_a_dead_letter_tells_when_its_job_was_first_enqueued_and_how_often_it_was_retried(
+    shell: Shell, engine: str
+) -> None:
+    [id_] = [int(shell("enqueue", "orders", "1").out)]
+    enqueued = datetime.now(UTC)
+    for _ in range(2):
+        settle("orders", Retry(60.0, "not now"))
+        assert shell("jobs", "retry", id_).code == 0
+    settle("orders", DEAD)
+    [letter] = shell("dlq", "list", "orders", "--json").json
+    assert (letter["id"], letter["retries"]) == (id_, 2)
+    assert datetime.fromisoformat(letter["enqueuedAt"]) <= enqueued
+    shown = shell("jobs", "show", id_, "--json").json
+    assert (shown["attempts"], shown["enqueuedAt"]) == (2, letter["enqueuedAt"])

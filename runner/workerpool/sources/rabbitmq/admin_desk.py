@@ -89,13 +89,13 @@ class Desk:
         return queue_of_lane(lane, self.registry.known())
 
     def made(self, job: Envelope) -> datetime:
-        """When a job was enqueued: its id says so, unless it came from somebody else."""
+        """When a job was enqueued at first: its id says so, unless it came from somebody else."""
         is_copy = any(topic != job.queue for topic in self.registry.known().get(job.queue, ()))
         id_ = copy_id(job.id, job.queue) if is_copy else job.id
         seconds, ready = (id_ >> SEQUENCE_BITS) / 1_000_000 + EPOCH, job.enqueued / 1000
         if not ready - LONGEST < seconds <= self.wall():
-            seconds = min(ready, self.wall())
-        return datetime.fromtimestamp(seconds, UTC)
+            seconds = self.wall()
+        return datetime.fromtimestamp(min(seconds, ready), UTC)
 
 
 def is_one_of(ids: Collection[int], id_: int, queue: str) -> bool:

@@ -40,7 +40,7 @@ async def details(desk: Desk, job_id: int) -> JobDetails | None:
             payload=it.payload,
             **common,
         )
-    return _ended(ends[0], common) if ends else None
+    return _ended(desk, ends[0], common) if ends else None
 
 
 def _delayed(desk: Desk, job: Envelope, common: dict[str, Any]) -> JobDetails:
@@ -61,7 +61,7 @@ def _delayed(desk: Desk, job: Envelope, common: dict[str, Any]) -> JobDetails:
     )
 
 
-def _ended(it: Record, common: dict[str, Any]) -> JobDetails:
+def _ended(desk: Desk, it: Record, common: dict[str, Any]) -> JobDetails:
     return JobDetails(
         id=it["id"],
         queue=it["queue"],
@@ -69,7 +69,7 @@ def _ended(it: Record, common: dict[str, Any]) -> JobDetails:
         priority=it["priority"],
         attempts=it["attempts"],
         crashes=it["crashes"],
-        enqueued_at=moment(it["enqueued"]),
+        enqueued_at=desk.made(Envelope(it["queue"], it["id"], "", it["enqueued"])),
         available_at=moment(it["enqueued"]),
         waited=max(0.0, (started(it) - moment(it["enqueued"])).total_seconds()),
         finished_at=moment(it["finished"]),

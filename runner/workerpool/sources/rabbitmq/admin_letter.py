@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import datetime
 
 from workerpool.outcome import DeadReason
 from workerpool.sources.administration import DeadFilter, DeadJob
@@ -47,14 +48,14 @@ def ready_again(letter: Letter, now: int) -> Outgoing:
     return Outgoing("", lane(job.queue, job.priority), body, headers_of(job))
 
 
-def told(letter: Letter) -> DeadJob:
-    """What is told of it."""
+def told(letter: Letter, enqueued: datetime) -> DeadJob:
+    """What is told of it. ``enqueued``: at first, whatever retries there were."""
     job = letter.envelope
     return DeadJob(
         id=job.id,
         queue=job.queue,
         died_at=moment(letter.died),
-        enqueued_at=moment(job.enqueued),
+        enqueued_at=enqueued,
         reason=letter.reason,
         error=letter.error,
         worker=letter.worker or None,

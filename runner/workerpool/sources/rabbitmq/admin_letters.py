@@ -7,15 +7,16 @@ too few.
 import heapq
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from workerpool.sources.administration import DeadFilter, DeadJob, Progress
-from workerpool.sources.rabbitmq.admin_desk import Desk
+from workerpool.sources.rabbitmq.admin_desk import Desk, moment
 from workerpool.sources.rabbitmq.admin_letter import Letter, letter_of, matches, ready_again, told
 from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, depth
 from workerpool.sources.rabbitmq.crashes import delivery_number
 from workerpool.sources.rabbitmq.deadletters import encode_dead
-from workerpool.sources.rabbitmq.envelope import milliseconds
+from workerpool.sources.rabbitmq.envelope import is_own, milliseconds
 from workerpool.sources.rabbitmq.messages import Arrival
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool_contract.rabbitmq import dead
@@ -40,15 +41,11 @@ class Letters:
         for queue in await self.desk.queues(wanted.queue):
             async with self.desk.looking(queue, dead(queue)) as browser:
                 while batch := await self._take(browser):
-                    for _, letter in batch:
+                    for arrival, letter in batch:
                         if matches(letter, wanted):
                             seen += 1
-                            entry = (
-                                letter.died,
-                                letter.envelope.id,
-                                seen,
-                                told(letter),
-                            )
+                            it = told(letter, self._enqueued(arrival, letter))
+                            entry = (letter.died, it.id, seen, it)
                             if wanted.limit is None or len(newest) < wanted.limit:
                                 heapq.heappush(newest, entry)
                             else:
@@ -105,6 +102,11 @@ class Letters:
                     if chosen:
                         progress(len(chosen))
         return done
+
+    def _enqueued(self, arrival: Arrival, letter: Letter) -> datetime:
+        """When the job was enqueued at first; the broker's letters of foreign messages have ids without a time."""
+        job = letter.envelope
+        return self.desk.made(job) if is_own(arrival.properties) else moment(job.enqueued)
 
     async def _take(self, browser: Browser, most: int = WINDOW) -> list[Found]:
         now = self.desk.wall()
