@@ -1,7 +1,7 @@
 """The root of the command line: finds its subcommands by entry point, turns our errors into a line and an exit code.
 
 Exit codes: 0 done, 1 the work failed, 2 bad input or usage, 3 the queue's server can't be reached, 4 the database
-lacks migrations or is too new, 130 interrupted.
+lacks migrations or is too new, 5 something on the broker has other arguments than it should, 130 interrupted.
 """
 
 import os

@@ -23,6 +23,9 @@ COLOURS = {State.MISSING: "green", State.DIFFERENT: "yellow", State.UNSEEN: "cya
 MANAGEMENT = "the management API"
 AMQP = "AMQP"
 
+MISSING, DIFFERENT = 1, 5
+"""Exit codes. The other ones of the command line are documented with it."""
+
 queues_argument = click.argument("queues", nargs=-1, metavar="[QUEUE]...")
 
 
@@ -55,14 +58,17 @@ def plan(*, queues: tuple[str, ...], url: str | None, as_json: bool) -> None:
 
     Without a QUEUE, the one of WORKERPOOL_QUEUE. A worker's queue is called as its topic, or TOPIC@GROUP. Changes
     nothing. Reads the management API (WORKERPOOL_RABBITMQ_MANAGEMENT_URL, or the usual port); when that can't be
-    reached it asks over AMQP, which shows one difference of each queue and no bindings.
+    reached it asks over AMQP, which shows no bindings, and what a policy sets as not set.
 
-    Exit codes: 0 all is as it should be, 1 something is missing or different, 2 bad input, 3 server unreachable.
+    Exit codes: 0 all is as it should be, 1 something is missing, 2 bad input, 3 server unreachable, 5 nothing is
+    missing but something has other arguments, and is used as it is.
     """
     found = _with_broker(url, queues, change=False)
     _print(found, as_json=as_json)
-    if found.in_state(State.MISSING, State.DIFFERENT):
-        raise click.exceptions.Exit(1)
+    if found.in_state(State.MISSING):
+        raise click.exceptions.Exit(MISSING)
+    if found.in_state(State.DIFFERENT):
+        raise click.exceptions.Exit(DIFFERENT)
 
 
 @topology.command()
@@ -72,15 +78,18 @@ def plan(*, queues: tuple[str, ...], url: str | None, as_json: bool) -> None:
 def apply(*, queues: tuple[str, ...], url: str | None, as_json: bool) -> None:
     """Declare what is missing on the broker for each QUEUE, as `workerpool topology plan` shows it.
 
-    What has other arguments stays as it is: arguments of a queue can't be changed, and nothing is ever deleted. Safe to
-    repeat. Runners and publishers declare the same when they start, where their user may.
+    What has other arguments is a warning and used as it is: arguments of a queue can't be changed, and nothing is ever
+    deleted. Safe to repeat. Runners and publishers declare the same when they start, where their user may.
 
-    Exit codes: 0 all is as it should be, 1 something differs still, 2 bad input, 3 server unreachable.
+    Exit codes: 0 nothing is missing any more, 1 something is missing still, 2 bad input, 3 server unreachable.
     """
     found = _with_broker(url, queues, change=True)
     _print(found, as_json=as_json)
-    if found.in_state(State.MISSING, State.DIFFERENT):
-        raise click.exceptions.Exit(1)
+    different = [str(it) for it in found.changes if it.state is State.DIFFERENT]
+    if different:
+        note(f"used as it is, with other arguments: {', '.join(different)}")
+    if found.in_state(State.MISSING):
+        raise click.exceptions.Exit(MISSING)
 
 
 def _with_broker(url: str | None, queues: tuple[str, ...], *, change: bool) -> Report:
@@ -120,7 +129,7 @@ async def _look(link: Link, api: str | None, things: Sequence[wanted.Thing]) -> 
 
 def _made_sure(change: Change, warnings: Sequence[str]) -> Change:
     """What AMQP can't see was declared just now, unless a warning says otherwise."""
-    said = [warning for warning in warnings if warning.startswith(str(change.thing))]
+    said = [warning for warning in warnings if warning.startswith(str(change))]
     if change.state is not State.UNSEEN:
         return change
     for warning in said:
@@ -147,7 +156,7 @@ def _as_json(found: Report) -> dict[str, object]:
         "readBy": found.read_by,
         "things": [
             {
-                "thing": str(it.thing),
+                "thing": str(it),
                 "state": it.state.name.lower(),
                 "differences": it.differences,
                 "meanings": meanings(it),

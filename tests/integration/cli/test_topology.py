@@ -1,6 +1,7 @@
 """`workerpool topology`: what a broker lacks, and declaring it; nothing that exists is ever changed."""
 
-import json
+import re
+import shlex
 from urllib.parse import quote
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.integration.cli.conftest import Shell
 from tests.support.patience import until
 from tests.support.rabbitmq import PASSWORD, Vhost
+from workerpool_contract.rabbitmq import Arguments
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -40,7 +42,9 @@ def test_the_queue_of_the_service_before_keeps_its_arguments(
     place.api("PUT", "queues/{}/raw_sessions", {"durable": True, "arguments": arguments})
     monkeypatch.setenv("RABBITMQ_QUEUE", "raw_sessions")
     applied = shell("topology", "apply")
-    assert applied.code == 1
+    assert applied.code == 0
+    assert applied.err == "used as it is, with other arguments: queue raw_sessions (quorum)\n"
+    assert shell("topology", "plan").code == 5
     assert "~ queue raw_sessions (quorum)\n" in applied.out
     assert "    - x-delivery-limit: 5\n    + x-delivery-limit: 20\n" in applied.out
     assert "means: " in applied.out
@@ -51,18 +55,55 @@ def test_the_queue_of_the_service_before_keeps_its_arguments(
     assert {"argument": "x-delivery-limit", "has": 5, "wanted": 20} in change["differences"]
 
 
-def test_the_policy_that_a_plan_proposes_cures_it(shell: Shell, place: Vhost) -> None:
-    place.api("PUT", "queues/{}/mail", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
+@pytest.mark.parametrize(
+    "arguments", [{"x-queue-type": "quorum"}, {"x-queue-type": "quorum", "x-delivery-limit": 5}, {}]
+)
+def test_the_cures_that_a_plan_prints_cure_and_lose_nothing(shell: Shell, place: Vhost, arguments: Arguments) -> None:
+    place.api("PUT", "queues/{}/mail", {"durable": True, "arguments": arguments})
     shell("topology", "apply", "mail")
+    message = {"routing_key": "mail", "properties": {}, "payload": "1", "payload_encoding": "string"}
+    place.api("POST", "exchanges/{}/amq.default/publish", message)
     (change,) = [it for it in shell("topology", "plan", "mail", "--json").json["things"] if it["state"] != "same"]
-    (cure,) = change["cures"]
-    definition = {it["argument"].removeprefix("x-"): it["wanted"] for it in change["differences"]}
-    assert json.dumps(definition) in cure
-    place.api(
-        "PUT", "policies/{}/cure", {"pattern": "^mail$", "definition": definition, "apply-to": "queues", "priority": 1}
-    )
+    said = {type_: sum(type_ in cure for cure in change["cures"]) for type_ in ("set_policy", "delete_queue")}
+    quorum, limited = "x-queue-type" in arguments, "x-delivery-limit" in arguments
+    assert said == {"set_policy": int(quorum), "delete_queue": int(limited or not quorum)}
+    for line in "\n".join(change["cures"]).splitlines():
+        _carry_out(line, shell, place)
     # The management API tells of a policy when it has collected statistics.
-    until(lambda: shell("topology", "plan", "mail").code == 0, 45, "the policy cured it")
+    until(lambda: shell("topology", "plan", "mail").code == 0, 45, "the plan's cure cured it")
+
+
+def _carry_out(line: str, shell: Shell, place: Vhost) -> None:
+    """What a person does who follows ``line`` of a plan: its commands as they are, until they show what they should."""
+    for program, *words in map(shlex.split, re.findall("`(.*?)`", line)):
+        if words[0] == "list_queues":
+            _until_counted(place, words, 1)
+            place.api("POST", "queues/{}/mail/get", {"count": 9, "ackmode": "ack_requeue_false", "encoding": "auto"})
+            _until_counted(place, words, 0)
+        elif program == "rabbitmqctl":
+            place.broker.ctl(*words)
+        else:
+            done = shell(*words)
+            assert done.code == 0
+            assert words[:2] != ["jobs", "list"] or "No jobs" in done.out + done.err
+
+
+def _until_counted(place: Vhost, words: list[str], messages: int) -> None:
+    until(lambda: f"mail\t{messages}\n" in place.broker.ctl(*words), 45, f"{messages} messages in the queue are shown")
+
+
+def test_a_classic_queue_is_called_so_and_offered_no_policy(
+    shell: Shell, place: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.api("PUT", "queues/{}/mail", {"durable": True, "arguments": {}})
+    plans = [shell("topology", "plan", "mail").out]
+    monkeypatch.setenv("WORKERPOOL_RABBITMQ_MANAGEMENT_URL", "http://127.0.0.1:1")
+    plans.append(shell("topology", "plan", "mail").out)
+    for plan in plans:
+        assert "~ queue mail (classic)\n" in plan
+        assert '    - x-queue-type: "classic"\n    + x-queue-type: "quorum"\n' in plan
+        assert plan.count("means:") == 3
+        assert "set_policy" not in plan
 
 
 @pytest.mark.parametrize("by_api", [True, False])
@@ -72,9 +113,9 @@ def test_waits_that_a_deleted_queue_could_stop_are_shown(
     if not by_api:
         monkeypatch.setenv("WORKERPOOL_RABBITMQ_MANAGEMENT_URL", "http://127.0.0.1:1")
     place.api("PUT", "exchanges/{}/workerpool.lanes", {"type": "direct", "durable": True})
-    for command in ("plan", "apply"):
+    for command, code in (("plan", 1), ("apply", 0), ("plan", 5)):
         found = shell("topology", command, "mail")
-        assert found.code == 1
+        assert found.code == code
         assert (
             '~ exchange workerpool.lanes (direct)\n    + alternate-exchange: "workerpool.unrouted"\n    means: '
         ) in found.out
@@ -99,7 +140,7 @@ def test_without_the_management_api_amqp_tells_what_it_can(
     assert states["binding workerpool.topics → mail (key mail)"] == "unseen"
     assert [it["name"] for it in place.api("GET", "queues/{}")] == ["mail"]
     applied = shell("topology", "apply", "mail", "--json")
-    assert applied.code == 1
+    assert applied.code == 0
     assert {it["state"] for it in applied.json["things"] if "mail (quorum)" not in it["thing"]} == {"same"}
 
 

@@ -48,7 +48,10 @@ async def test_the_queue_of_the_worker_before_is_used_as_it_is(vhost: Vhost) -> 
             )
         (warning,) = await ensure_queue(watched.link, "raw_sessions", 20)
         assert "queue raw_sessions (quorum) exists with other arguments" in warning
-        assert "workerpool topology plan" in warning
+        assert (
+            "used as it is: x-dead-letter-exchange is not set; it should be the default exchange, and 4 more" in warning
+        )
+        assert "unless a policy sets it, `workerpool topology plan`" in warning
         names = {one["name"] for one in vhost.api("GET", "queues/{}") if not one["name"].startswith("workerpool.")}
         assert names == {"raw_sessions", "raw_sessions.high", "raw_sessions.low", "raw_sessions.dead"}
         bound = {one["destination"] for one in vhost.api("GET", f"exchanges/{{}}/{LANE_EXCHANGE}/bindings/source")}
@@ -60,7 +63,17 @@ async def test_an_exchange_of_another_type_is_a_warning_too(vhost: Vhost) -> Non
         async with watched.link.scratch() as channel:
             await channel.exchange_declare("workerpool.control", exchange_type="direct", durable=True)
         (warning,) = await ensure_shared(watched.link)
-        assert "exchange workerpool.control (fanout) exists with other arguments (type is 'direct', not" in warning
+        assert "exchange workerpool.control (direct) exists with other arguments" in warning
+        assert "type is direct; it should be fanout; `workerpool topology plan`" in warning
+
+
+async def test_a_classic_queue_is_called_so(vhost: Vhost) -> None:
+    async with linked(vhost.url) as watched:
+        await ensure_shared(watched.link)
+        vhost.api("PUT", "queues/{}/mail", {"durable": True, "arguments": {}})
+        (warning,) = await ensure_queue(watched.link, "mail", 20)
+        assert "queue mail (classic) exists" in warning
+        assert "x-queue-type is classic; it should be quorum, and 3 more; `workerpool topology plan`" in warning
 
 
 async def test_a_user_who_may_not_declare_uses_what_is_there(vhost: Vhost) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,16 @@ from workerpool.sources.rabbitmq.topologyplan import (
     compare,
     cures,
     lines,
+    meanings,
     summary,
 )
 from workerpool_contract.rabbitmq import Arguments, work_arguments
 
+PAGE = Path(__file__).parents[3] / "docs/rabbitmq.md"
+EMPTY = (
+    "`rabbitmqctl list_queues -p / name messages` shows 0 for it twice, ten seconds apart, "
+    "and `workerpool jobs list --queue mail` shows no job"
+)
 QUEUE = Queue("mail", work_arguments("mail", 20))
 
 
@@ -61,23 +68,54 @@ def test_a_difference_is_shown_like_a_diff_with_meaning_and_cure() -> None:
         "    - x-delivery-limit: 5",
         "    + x-delivery-limit: 20",
         "    means: a job that kills its runner is given up after another number of deliveries",
-        "    cure: let it run empty, `rabbitmqctl delete_queue -p / mail --if-empty`, then `workerpool topology apply`",
+        "    cure: declare it anew, without losing a message:",
+        "      1. stop whatever publishes to it, and let it run empty",
+        f"      2. see that it is: {EMPTY}",
+        "      3. `rabbitmqctl delete_queue -p / mail` (it deletes a queue that isn't empty, too)",
+        "      4. `workerpool topology apply mail`, then start the publishers again",
     ]
 
 
 def test_what_is_not_set_can_be_set_by_a_policy() -> None:
     (cure,) = cures(one({"x-queue-type": "quorum"}), "my vhost")
-    words = shlex.split(cure.removeprefix("at once, by a policy: "))
+    words = shlex.split(cure.removeprefix("at once, by a policy: ").strip("`"))
     assert words[:7] == ["rabbitmqctl", "set_policy", "-p", "my vhost", "--apply-to", "queues", "workerpool mail"]
     assert words[7] == "^mail$"
     policy = json.loads(words[8])
     assert one({"x-queue-type": "quorum"}, {f"x-{key}": value for key, value in policy.items()}).state is State.SAME
 
 
-def test_no_policy_makes_a_queue_quorum() -> None:
-    wanted = {name: value for name, value in work_arguments("mail", 20).items() if name != "x-queue-type"}
-    (cure,) = cures(one({"x-queue-type": "classic", **wanted}), "/")
+def test_a_classic_queue_is_told_as_one_and_no_policy_is_proposed() -> None:
+    change = one({"x-queue-type": "classic"})
+    assert str(change) == "queue mail (classic)"
+    (cure,) = cures(change, "/")
     assert "delete_queue" in cure
+
+
+def test_what_means_the_same_is_told_once() -> None:
+    told = meanings(one({"x-queue-type": "classic"}))
+    assert [text.split(":")[0].split(",")[0] for text in told] == [
+        "what the broker gives up is dropped",
+        "where the queue has a maximum length",
+        "only a quorum queue counts deliveries",
+    ]
+    wrong_key = work_arguments("mail", 20) | {"x-dead-letter-routing-key": "elsewhere"}
+    assert meanings(one(wrong_key)) == ["what the broker gives up goes elsewhere than to the dead letters"]
+
+
+def test_the_page_shows_the_policy_that_the_plan_prints() -> None:
+    things = [Queue("raw_sessions", work_arguments("raw_sessions", 5))]
+    found = FoundQueue({"x-queue-type": "quorum", "x-delivery-limit": 5}, {})
+    (change,) = compare(things, Listing({"raw_sessions": found}, {}, frozenset()))
+    (cure,) = cures(change, "/")
+    command = cure.removeprefix("at once, by a policy: ").strip("`")
+    assert f"```sh\n{command}\n```" in PAGE.read_text(encoding="utf-8")
+
+
+def test_nobody_is_told_to_wait_until_a_stream_is_empty() -> None:
+    (cure,) = cures(one({"x-queue-type": "stream"}), "/")
+    assert "lose the records" in cure
+    assert "let it run empty" not in cure
 
 
 @pytest.mark.parametrize(

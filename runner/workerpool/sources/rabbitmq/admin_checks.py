@@ -36,7 +36,7 @@ def topology(changes: Sequence[Change]) -> Check:
     if len(missing) + sum(it.state is State.UNSEEN for it in changes) == len(changes):
         return Check("topology", Level.OK, "nothing is declared yet; the first runner or publisher does it")
     if different or missing:
-        parts = [f"{it.thing} differs" for it in different[:3]] + [f"{it.thing} is missing" for it in missing[:3]]
+        parts = [f"{it} differs" for it in different[:3]] + [f"{it.thing} is missing" for it in missing[:3]]
         more = len(different) + len(missing) - len(parts)
         shown = "; ".join(parts) + (f"; and {more} more" if more else "")
         return Check("topology", Level.WARN, shown, "see `workerpool topology plan QUEUE`, then `topology apply QUEUE`")

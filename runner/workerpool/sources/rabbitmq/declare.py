@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from aiormq.abc import AbstractChannel
@@ -21,11 +22,13 @@ from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
 from workerpool_contract.rabbitmq import queue_problem
 
 _INEQUIVALENT: Final = re.compile(r"inequivalent arg '([^']+)' .*?: received (.*) but current is (.*)$", re.DOTALL)
+_WHOLE: Final = re.compile(r"^-?[0-9]+$")
+_TYPES: Final = ("x-queue-type", "type")
 _VALUE: Final = re.compile(r"^(?:the value )?'(.*?)'(?: of type '\w+')?$", re.DOTALL)
 
 
 class Mismatch(NamedTuple):
-    """What exists with other arguments: the first that differs, as texts; None means not set."""
+    """One argument of what exists that isn't as wanted, as texts; None means not set."""
 
     thing: Thing
     argument: str
@@ -33,11 +36,22 @@ class Mismatch(NamedTuple):
     wanted: str | None
 
     def __str__(self) -> str:
-        has, wanted = ("not set" if text is None else repr(text) for text in (self.has, self.wanted))
-        return (
-            f"{self.thing} exists with other arguments ({self.argument} is {has}, not {wanted}) and is used as it is; "
-            "`workerpool topology plan` shows what that means and the cure"
-        )
+        if self.has is None:
+            return f"{self.argument} is not set; it should be {self._wanted}"
+        return f"{self.argument} is {self.has}; it should be {self._wanted}"
+
+    @property
+    def value(self) -> object:
+        """What the broker has, as a declaration would name it."""
+        if self.has in {"true", "false"}:
+            return self.has == "true"
+        return int(self.has) if self.has is not None and _WHOLE.match(self.has) else self.has
+
+    @property
+    def _wanted(self) -> str:
+        if self.wanted == "" and self.argument == "x-dead-letter-exchange":
+            return "the default exchange"
+        return self.wanted or ("unset" if self.wanted is None else "empty")
 
 
 async def ensure_shared(link: Link) -> list[str]:
@@ -114,16 +128,29 @@ async def exists(link: Link, thing: Exchange | Queue) -> bool:
     return True
 
 
-async def mismatch(link: Link, thing: Thing) -> Mismatch | None:
-    """What differs in ``thing``, which must exist; None when it is as it should be, or may not be compared."""
-    try:
-        async with link.scratch() as channel:
-            await _declare(channel, thing)
-    except ChannelPreconditionFailed as error:
-        return parse(thing, reason(error))
-    except AMQPChannelError:
-        return None
-    return None
+async def mismatches(link: Link, thing: Thing) -> list[Mismatch]:
+    """What differs in ``thing``, which must exist; empty when it is as it should be, or may not be compared.
+
+    A broker names one difference at a time, so it is asked again with what it has. Raises SourceUnavailable,
+    SourceError.
+    """
+    found: dict[str, Mismatch] = {}
+    asked = thing
+    while True:
+        try:
+            async with link.scratch() as channel:
+                await _declare(channel, asked)
+        except ChannelPreconditionFailed as error:
+            it = parse(thing, reason(error))
+            if it is None or it.argument in found:
+                break
+            found[it.argument] = it._replace(has="classic") if it[1:3] == ("x-queue-type", None) else it
+            asked = _with(asked, it)
+        except AMQPChannelError:
+            break
+        else:
+            break
+    return [found[argument] for argument in sorted(found)]
 
 
 def parse(thing: Thing, text: str) -> Mismatch | None:
@@ -148,7 +175,7 @@ async def _declare(channel: AbstractChannel, thing: Thing) -> None:
 async def _judge(link: Link, thing: Thing, error: AMQPChannelError) -> list[str]:
     text = reason(error)
     if isinstance(error, ChannelPreconditionFailed) and (difference := parse(thing, text)):
-        return [str(difference)]
+        return [_warning(thing, await mismatches(link, thing) or [difference])]
     if isinstance(error, ChannelAccessRefused):
         if isinstance(thing, Binding):
             return [f"{thing} can't be made sure of ({text}); let `workerpool topology apply` do it as another user"]
@@ -159,6 +186,29 @@ async def _judge(link: Link, thing: Thing, error: AMQPChannelError) -> list[str]
             "right to configure it, or run `workerpool topology apply` as one who may"
         )
     raise SourceError(f"{link.endpoint.shown}: {thing} can't be declared: {text}")
+
+
+def _with(asked: Thing, found: Mismatch) -> Thing:
+    """``asked`` with what the broker has in place of what was wanted."""
+    match asked, found.argument:
+        case Exchange(name, _, arguments), "type":
+            return Exchange(name, str(found.has), arguments)
+        case ((Exchange() | Queue()), argument):
+            others = {key: value for key, value in asked.arguments.items() if key != argument}
+            return replace(asked, arguments=others if found.has is None else others | {argument: found.value})
+        case _:
+            return asked
+
+
+def _warning(thing: Thing, found: Sequence[Mismatch]) -> str:
+    """The first of the differences in words, the type before all others."""
+    first, *others = sorted(found, key=lambda it: it.argument not in _TYPES)
+    more = f", and {len(others)} more" if others else ""
+    hint = "" if first.has is not None else "unless a policy sets it, "
+    return (
+        f"{topology.found_as(thing, first.argument, first.has)} exists with other arguments and is used as it is: "
+        f"{first}{more}; {hint}`workerpool topology plan` shows what that means and the cure"
+    )
 
 
 def _plain(value: str) -> str | None:

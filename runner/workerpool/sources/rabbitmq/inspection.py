@@ -3,11 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from workerpool.sources.rabbitmq.declare import Mismatch, exists, mismatch
+from workerpool.sources.rabbitmq.declare import Mismatch, exists, mismatches
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.management import Management
 from workerpool.sources.rabbitmq.topology import Binding, Thing
-from workerpool.sources.rabbitmq.topologyplan import Change, Difference, FoundExchange, FoundQueue, Listing, State
+from workerpool.sources.rabbitmq.topologyplan import (
+    HARMLESS,
+    Change,
+    Difference,
+    FoundExchange,
+    FoundQueue,
+    Listing,
+    State,
+)
 from workerpool_contract.rabbitmq import KEY_PREFIX
 
 COLUMNS = "name,type,arguments,effective_policy_definition"
@@ -26,7 +34,7 @@ async def listing(api: Management) -> Listing:
 
 
 async def probe(link: Link, things: Sequence[Thing]) -> list[Change]:
-    """How each of ``things`` is, as far as AMQP tells: the first difference of each, and of bindings nothing.
+    """How each of ``things`` is, as far as AMQP tells: nothing of bindings, nor of what policies set.
 
     Changes nothing. Raises SourceUnavailable, SourceError.
     """
@@ -39,17 +47,14 @@ async def _probed(link: Link, thing: Thing) -> Change:
     if not await exists(link, thing):
         return Change(thing, State.MISSING)
     # Declared like this it would be made if it vanished just now, which does no harm.
-    found = await mismatch(link, thing)
-    return Change(thing, State.SAME) if found is None else Change(thing, State.DIFFERENT, (_difference(found),))
+    found = tuple(_difference(it) for it in await mismatches(link, thing) if not HARMLESS.match(it.argument))
+    return Change(thing, State.DIFFERENT if found else State.SAME, found)
 
 
 def _difference(found: Mismatch) -> Difference:
     """With numbers as numbers, as the management API has them."""
-    has: object = found.has
-    if found.has is not None and found.has.lstrip("-").isdigit():
-        has = int(found.has)
     arguments = {} if isinstance(found.thing, Binding) else found.thing.arguments
-    return Difference(found.argument, has, arguments.get(found.argument, found.wanted))
+    return Difference(found.argument, found.value, arguments.get(found.argument, found.wanted))
 
 
 def _queue(it: Mapping[str, Any]) -> FoundQueue:

@@ -83,6 +83,17 @@ class Binding:
 Thing = Exchange | Queue | Binding
 
 
+def found_as(thing: Thing, argument: str, has: object) -> Thing:
+    """``thing`` as it is called where its ``argument`` is ``has``, so that its real type shows."""
+    match thing, argument:
+        case Queue(name), "x-queue-type":
+            return Queue(name, {"x-queue-type": has})
+        case Exchange(name), "type":
+            return Exchange(name, str(has))
+        case _:
+            return thing
+
+
 def shared(version: Version) -> list[Thing]:
     """What all queues of a vhost have in common: exchanges, the ladder of waits, streams.
 

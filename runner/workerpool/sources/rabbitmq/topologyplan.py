@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing
-from workerpool_contract.rabbitmq import LANE_EXCHANGE, WAIT_PREFIX, Arguments
+from workerpool.sources.rabbitmq.topology import Binding, Exchange, Queue, Thing, found_as
+from workerpool_contract.rabbitmq import DEAD_SUFFIX, LANE_EXCHANGE, WAIT_PREFIX, Arguments
 
 
 class State(StrEnum):
@@ -38,6 +38,13 @@ class Change:
     thing: Thing
     state: State
     differences: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        """The thing by the type that it has, which may not be the wanted one."""
+        thing = self.thing
+        for it in self.differences:
+            thing = found_as(thing, it.argument, it.has)
+        return str(thing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,13 @@ MEANINGS: Final = {
     "type": "what is published to it reaches nobody, or too many",
 }
 
+SAID_BY: Final = {
+    "x-delivery-limit": "x-queue-type",
+    "x-dead-letter-routing-key": "x-dead-letter-exchange",
+    "x-dead-letter-strategy": "x-dead-letter-exchange",
+}
+"""Arguments whose meaning adds nothing where another one differs as well."""
+
 RENEW: Final = (
     "delete it with the management API, then at once `workerpool topology apply` for all queues; "
     "what waits stays where it is meanwhile"
@@ -114,12 +128,17 @@ def differences(wanted: Arguments, has: Arguments) -> tuple[Difference, ...]:
 
 def meanings(change: Change) -> list[str]:
     """What the differences of a change mean for its jobs, in words."""
-    texts = (_meaning(change.thing, it.argument) for it in change.differences)
+    differing = {it.argument for it in change.differences}
+    told = (it.argument for it in change.differences if SAID_BY.get(it.argument) not in differing)
+    texts = (_meaning(change.thing, argument) for argument in told)
     return list(dict.fromkeys(text for text in texts if text))
 
 
 def cures(change: Change, vhost: str) -> list[str]:
-    """What a person can do about a thing that differs; arguments of what exists can't be changed."""
+    """What a person can do about a thing that differs; arguments of what exists can't be changed.
+
+    Commands are in backquotes; of a cure in steps each is a line of its own, in order.
+    """
     if change.state is not State.DIFFERENT:
         return []
     if isinstance(change.thing, Exchange) and change.thing.name == LANE_EXCHANGE:
@@ -132,10 +151,9 @@ def cures(change: Change, vhost: str) -> list[str]:
         name = change.thing.name
         words = ["rabbitmqctl", "set_policy", "-p", vhost, "--apply-to", "queues", f"workerpool {name}"]
         words += [f"^{re.escape(name)}$", json.dumps(policy)]
-        found.append(f"at once, by a policy: {shlex.join(words)}")
+        found.append(f"at once, by a policy: `{shlex.join(words)}`")
     if len(policy) < len(change.differences):
-        delete = shlex.join(["rabbitmqctl", "delete_queue", "-p", vhost, change.thing.name, "--if-empty"])
-        found.append(f"let it run empty, `{delete}`, then `workerpool topology apply`")
+        found.append(_anew(change, change.thing, vhost))
     return found
 
 
@@ -143,12 +161,15 @@ def lines(change: Change, vhost: str) -> list[str]:
     """A change as a plan shows it; nothing for what is as it should be."""
     if change.state is State.SAME:
         return []
-    shown = [f"{change.state} {change.thing}"]
+    shown = [f"{change.state} {change}"]
     for it in change.differences:
         shown += [f"    - {it.argument}: {_value(it.has)}"] if it.has is not None else []
         shown += [f"    + {it.argument}: {_value(it.wanted)}"] if it.wanted is not None else []
     shown += [f"    means: {text}" for text in meanings(change)]
-    return shown + [f"    cure: {text}" for text in cures(change, vhost)]
+    for text in cures(change, vhost):
+        first, *steps = text.splitlines()
+        shown += [f"    cure: {first}", *(f"      {step}" for step in steps)]
+    return shown
 
 
 def summary(changes: Sequence[Change]) -> str:
@@ -189,12 +210,52 @@ def _meaning(thing: Thing, argument: str) -> str | None:
     return MEANINGS.get(argument)
 
 
+def _anew(change: Change, queue: Queue, vhost: str) -> str:
+    """How a queue comes to other arguments: by its end.
+
+    RabbitMQ refuses to delete a quorum queue on condition that it is empty, so a person has to look before. Its counts
+    of quorum queues are up to five seconds old: one zero may be the one from before the last message.
+    """
+    base = _base(queue)
+    delete = shlex.join(["rabbitmqctl", "delete_queue", "-p", vhost, queue.name])
+    apply = shlex.join(["workerpool", "topology", "apply", *([base] if base else [])])
+    if "stream" in {_has(change, "x-queue-type"), queue.arguments["x-queue-type"]}:
+        return (
+            "leave it as it is; or, since a stream never runs empty, lose the records that it holds: stop the runners "
+            f"and publishers, `{delete}`, then `{apply}`"
+        )
+    count = shlex.join(["rabbitmqctl", "list_queues", "-p", vhost, "name", "messages"])
+    waiting = f", and `{shlex.join(['workerpool', 'jobs', 'list', '--queue', base])}` shows no job" if base else ""
+    steps = [
+        "stop whatever publishes to it, and let it run empty",
+        f"see that it is: `{count}` shows 0 for it twice, ten seconds apart{waiting}",
+        f"`{delete}` (it deletes a queue that isn't empty, too)",
+        f"`{apply}`, then start the publishers again",
+    ]
+    return "\n".join(["declare it anew, without losing a message:", *(f"{n}. {it}" for n, it in enumerate(steps, 1))])
+
+
+def _base(queue: Queue) -> str | None:
+    """The queue whose lane this is; None for what isn't a lane."""
+    key = queue.arguments.get("x-dead-letter-routing-key")
+    return key.removesuffix(DEAD_SUFFIX) if isinstance(key, str) else None
+
+
+def _has(change: Change, argument: str) -> object:
+    return next((it.has for it in change.differences if it.argument == argument), None)
+
+
 def _policy(change: Change) -> dict[str, Any]:
-    """The definition of a policy that sets what an argument doesn't; no policy changes the type of a queue."""
+    """The definition of a policy that sets what an argument doesn't; none for a queue of another type.
+
+    No policy changes the type, and most of the others mean nothing to a classic queue.
+    """
+    if any(it.argument in {"x-queue-type", "type"} for it in change.differences):
+        return {}
     return {
         it.argument.removeprefix("x-"): it.wanted
         for it in change.differences
-        if it.has is None and it.wanted is not None and it.argument not in {"x-queue-type", "type"}
+        if it.has is None and it.wanted is not None
     }
 
 
