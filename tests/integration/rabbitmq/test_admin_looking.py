@@ -118,3 +118,17 @@ async def test_no_look_brings_a_job_to_its_end_or_into_another_lane(vhost: Vhost
     assert [it.headers.get("workerpool-crashes", 0) for it in messages] == [0, 0, 1, 1, 1]
     assert {it.headers.get("from") for it in messages[2:]} == {"elsewhere"}
     assert all(it.headers.get("x-delivery-count", 0) < 15 for it in messages)
+
+
+async def test_what_nobody_looks_at_unasked_is_named(vhost: Vhost) -> None:
+    await foreign(vhost, BODIES, UNLIMITED)
+    async with administration(vhost) as admin:
+        assert await admin.jobs(None, None, 50) == []
+        assert "; queues that are not WorkerPool's: leg.quorum (name one with --queue)" in (admin.unseen or "")
+    checks = {it.name: it.detail async for it in examine(Endpoint(vhost.url), vhost.management_url)}
+    assert checks["queues"] == "0 queues, 0 jobs ready; not looked at: queues that are not WorkerPool's: leg.quorum"
+    async with stand(vhost.url) as place:
+        await place.bury(FOREIGN, 1)
+    async with administration(vhost) as admin:
+        await admin.jobs(None, None, 50)
+        assert "not WorkerPool's" not in (admin.unseen or "")

@@ -5,10 +5,11 @@ A broker shows a message only by handing it out. What somebody holds nobody else
 
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self, TypeVar
 
-from workerpool.errors import ConfigError
+from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.sources.administration import (
     Change,
     DeadFilter,
@@ -26,6 +27,7 @@ from workerpool.sources.rabbitmq.admin_details import details
 from workerpool.sources.rabbitmq.admin_lanes import delayed_rows, ready_rows
 from workerpool.sources.rabbitmq.admin_letters import Letters
 from workerpool.sources.rabbitmq.admin_limits import Limits
+from workerpool.sources.rabbitmq.admin_others import others
 from workerpool.sources.rabbitmq.admin_past import ended_rows
 from workerpool.sources.rabbitmq.admin_subscriptions import subscriptions, unsubscribe
 from workerpool.sources.rabbitmq.declare import exists
@@ -33,6 +35,7 @@ from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.keys import Keys
 from workerpool.sources.rabbitmq.link import Link
+from workerpool.sources.rabbitmq.management import management
 from workerpool.sources.rabbitmq.marks import Marks
 from workerpool.sources.rabbitmq.registry import Registry
 from workerpool.sources.rabbitmq.routing import Routing
@@ -59,6 +62,7 @@ class RabbitmqAdmin:
     wall: Callable[[], float] = time.time
     management_url: str | None = field(default=None, repr=False)
     _desk: Desk | None = None
+    _others: str | None = None
 
     async def __aenter__(self) -> Self:
         """Connects and reads which queues there are."""
@@ -95,8 +99,8 @@ class RabbitmqAdmin:
 
     @property
     def unseen(self) -> str | None:
-        """Jobs in flight are not listed."""
-        return UNSEEN
+        """Jobs in flight are not listed, nor is what no runner or publisher ever used."""
+        return UNSEEN if self._others is None else f"{UNSEEN}; {self._others} (name one with --queue)"
 
     async def topics(self) -> list[TopicQueue]:
         """Which queues get copies of which topics."""
@@ -119,6 +123,10 @@ class RabbitmqAdmin:
             left = limit - len(found)
             if left > 0:
                 found += await self._guarded(self._list(queues, queue, each, left))
+        # Where nobody said where the API is, it may be out of reach, which takes seconds to find out.
+        if queue is None and (self.management_url is not None or not found):
+            with suppress(SourceUnavailable, ConfigError):
+                self._others = await others(management(self.endpoint, self.management_url), queues)
         return found
 
     async def show(self, job_id: int) -> JobDetails | None:

@@ -1,6 +1,7 @@
 """The doctor: measures what makes a broker unusable, slow or deaf. `admin_checks` judges the measurements."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from time import monotonic
 
 from workerpool.errors import ConfigError, SourceError, SourceUnavailable
@@ -8,6 +9,7 @@ from workerpool.sources import checks
 from workerpool.sources.checks import Check, Level
 from workerpool.sources.rabbitmq import admin_checks as judge
 from workerpool.sources.rabbitmq import topology
+from workerpool.sources.rabbitmq.admin_others import others
 from workerpool.sources.rabbitmq.admin_subscriptions import standing
 from workerpool.sources.rabbitmq.browsing import browsing, depth
 from workerpool.sources.rabbitmq.declare import exists
@@ -46,8 +48,9 @@ async def examine(endpoint: Endpoint, management_url: str | None) -> AsyncIterat
             yield Check("queues", Level.FAIL, str(error), "see the message; the user may lack a permission")
         yield await _attempt("topology", link, lambda it: _topology(it, known))
         yield await _attempt("unrouted", link, lambda it: _unrouted(it, known))
-        yield await _management(endpoint, management_url)
-        yield await _attempt("queues", link, lambda it: _queues(it, known))
+        answer, foreign = await _management(endpoint, management_url, known)
+        yield answer
+        yield await _attempt("queues", link, lambda it: _queues(it, known, foreign))
     finally:
         await link.close()
 
@@ -96,16 +99,17 @@ async def _unrouted(link: Link, known: Known) -> Check:
         return judge.unrouted(browser.count, {queue_of_lane(it.routing_key, known) for it in first})
 
 
-async def _management(endpoint: Endpoint, url: str | None) -> Check:
+async def _management(endpoint: Endpoint, url: str | None, known: Known) -> tuple[Check, str | None]:
+    """The check, and in words which queues nobody looks at."""
     try:
         api = management(endpoint, url)
-        await api.get("queues/{}?page=1&page_size=1&columns=name")
+        foreign = await others(api, known)
     except (SourceUnavailable, ConfigError) as error:
-        return judge.management("", str(error))
-    return judge.management(api.shown, None)
+        return judge.management("", str(error)), None
+    return judge.management(api.shown, None), foreign
 
 
-async def _queues(link: Link, known: Known) -> Check:
+async def _queues(link: Link, known: Known, foreign: str | None) -> Check:
     found = []
     for queue, topics in known.items():
         ready, served = await standing(link, queue)
@@ -113,4 +117,5 @@ async def _queues(link: Link, known: Known) -> Check:
         found.append(
             checks.Queue(queue, ready, letters.messages if letters else 0, None, served, tuple(sorted(topics)))
         )
-    return checks.queues(found)
+    check = checks.queues(found)
+    return check if foreign is None else replace(check, detail=f"{check.detail}; not looked at: {foreign}")
