@@ -10,15 +10,14 @@ from workerpool_contract import names
 
 LIMIT = 1 << 16
 TIMEOUT = 2.0
-OWN_CHECKS = {"loop", "source", "consuming"}
-"""What a runner needs to be ready; a further check that fails (a storage that is away) is told and no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One answer. ``live``: its loop turns. ``ready``: it is connected and consuming.
+    """One answer. ``live``: its loop turns. ``ready``: its /ready says so too, which is what Kubernetes asks.
 
-    ``busy``: jobs that it runs. ``service_seconds``: mean time of a job, None until known. ``detail``: failing checks.
+    ``busy``: jobs that it runs. ``service_seconds``: mean time of a job, None until known. ``detail``: each failing
+    check, with its words after a colon.
     """
 
     live: bool
@@ -49,15 +48,18 @@ def parse(body: bytes) -> Health:
     worker, checks = page["worker"], _dict(page.get("checks"))
     failing = [name for name, check in checks.items() if _dict(check).get("ok") is False]
     service = worker.get("serviceSeconds")
+    busy = int(worker.get("busy") or 0)
+    # A server that is away makes no runner unready that still has jobs, a storage that is away none at all.
+    needed = {"consuming"} if busy else {"consuming", "source"}
     return Health(
         live="loop" not in failing,
-        ready=page.get("status") == "healthy" or (bool(failing) and not OWN_CHECKS & {*failing}),
-        busy=int(worker.get("busy") or 0),
+        ready=not needed & {*failing} and worker.get("draining") is not True,
+        busy=busy,
         slots=int(worker["concurrency"]) if worker.get("concurrency") else None,
         completed=int(worker.get("completed") or 0),
         failed=int(worker.get("failed") or 0),
         service_seconds=None if service is None else float(service),
-        detail=", ".join(f"{name} not ok" for name in failing),
+        detail="; ".join(_words(name, _dict(checks[name])) for name in _causes(failing)),
     )
 
 
@@ -71,6 +73,15 @@ async def _get(port: int) -> bytes:
     finally:
         writer.close()
     return answer.partition(b"\r\n\r\n")[2]
+
+
+def _causes(failing: list[str]) -> list[str]:
+    """Those that aren't the mere consequence of another: without its source, no runner consumes."""
+    return [name for name in failing if name != "consuming" or "source" not in failing]
+
+
+def _words(name: str, check: dict[str, Any]) -> str:
+    return f"{name}: {check['detail']}" if check.get("detail") else f"{name} not ok"
 
 
 def _dict(value: object) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from workerpool_operator.local.logfiles import last_line, open_log, rotate
 from workerpool_operator.platform import ReplicaState, ReplicaView
 
 LAUNCHER = Path(__file__).with_name("launch.py")
+FRESH = 3.0
+"""Seconds after a start in which it is no news that a runner is not ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,11 @@ class Replica:
             completed=seen.completed,
             failed=seen.failed,
             service_seconds=seen.service_seconds,
-            detail=seen.detail or self._why,
+            detail=self._failing(seen) or self._why,
         )
+
+    def _failing(self, seen: health.Health) -> str:
+        return "" if not seen.ready and self._steady() - self._started < FRESH else seen.detail
 
     def _state(self) -> ReplicaState:
         if self._stopping.is_set():

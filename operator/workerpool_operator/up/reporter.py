@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_operator.platform import ReplicaState, ReplicaView
 from workerpool_operator.up.loop import PoolView
 
-# Seconds between two lines about a pool that works but changes nothing else.
+# Seconds between two lines about a pool that works, or whose counts changed, but nothing else.
 HEARTBEAT = 5.0
 ROUGH = 0.5
 
@@ -29,23 +30,31 @@ class Reporter(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The last line of a pool: when it came, and what it told. ``working``: jobs were ready or ran."""
+
+    at: float
+    key: tuple[object, ...]
+    counts: tuple[object, ...]
+    working: bool
+
+
 class Lines:
     """One plain line per change, for logs and pipes."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         """``write`` gets each line without its end."""
         self._write = write
-        self._shown: dict[str, tuple[object, ...]] = {}
-        self._at: dict[str, float] = {}
+        self._shown: dict[str, _Shown] = {}
 
     def update(self, views: Sequence[PoolView], at: float) -> None:
-        """Writes a line for each pool that changed, and now and then for one that is at work."""
+        """Writes a line for each pool that changed or has no more to do; counts alone make one now and then only."""
         for view in views:
-            key = change_key(view)
-            working = isinstance(view.reading, Backlog) and view.reading.work > 0
-            late = working and at - self._at.get(view.name, -HEARTBEAT) >= HEARTBEAT
-            if key != self._shown.get(view.name) or late:
-                self._shown[view.name], self._at[view.name] = key, at
+            now = _Shown(at, change_key(view), (backlog_words(view), busy_of(view)), _is_working(view))
+            before = self._shown.get(view.name)
+            if before is None or _is_news(before, now):
+                self._shown[view.name] = now
                 self._write(f"{at:7.1f} s  {view.name}: {line_of(view)}")
 
     def note(self, words: str) -> None:
@@ -85,16 +94,16 @@ def change_key(view: PoolView) -> tuple[object, ...]:
     """What must differ for a new line: sizes, states, failures, whether the backlog is known."""
     states = tuple(replica.state for replica in view.state.replicas)
     unknown = isinstance(view.reading, Unknown)
-    return view.status.desired_replicas, states, view.failure, unknown, trouble_of(view)
+    # The words of a failing check may differ with every look; that it fails is the change.
+    failing = tuple(_sort_of(replica) for replica in view.state.replicas if _troubled(replica))
+    return view.status.desired_replicas, states, view.failure, unknown, failing
 
 
 def line_of(view: PoolView) -> str:
     """Backlog, replicas, rates and the reason in one line."""
-    kept, draining = len(view.state.kept), len(view.state.replicas) - len(view.state.kept)
-    leaving = f" (+{draining} draining)" if draining else ""
     parts = [
         backlog_words(view),
-        f"{kept} of {view.status.desired_replicas} replicas{leaving}, {busy_of(view)} busy",
+        f"{replica_words(view)}, {busy_of(view)} busy",
         f"{rate(view.rates.arriving)}/s in, {rate(view.rates.finishing)}/s out",
     ]
     if view.status.reason:
@@ -132,10 +141,18 @@ def backlog_words(view: PoolView) -> str:
     return ", ".join([f"{backlog.ready}{more} ready", f"{backlog.in_flight}{unknown} in flight", *extra])
 
 
+def replica_words(view: PoolView) -> str:
+    """Those that are ready, of those that should be, and all others."""
+    ready, kept = view.state.ready, len(view.state.kept)
+    others = ((kept - ready, "not ready"), (len(view.state.replicas) - kept, "draining"))
+    extra = ", ".join(f"+{count} {name}" for count, name in others if count)
+    return f"{ready} of {view.status.desired_replicas} replicas{f' ({extra})' if extra else ''}"
+
+
 def trouble_of(view: PoolView) -> tuple[str, ...]:
     """What is wrong with replicas or with the pool, one text each."""
     found = [f"failed: {view.failure}"] if view.failure else []
-    return (*found, *(f"{replica.name} {replica.detail}" for replica in view.state.replicas if _troubled(replica)))
+    return (*found, *(_trouble(replica) for replica in view.state.replicas if _troubled(replica)))
 
 
 def busy_of(view: PoolView) -> int:
@@ -149,4 +166,24 @@ def rate(value: float) -> str:
 
 
 def _troubled(replica: ReplicaView) -> bool:
-    return replica.state in {ReplicaState.BACKOFF, ReplicaState.SILENT} and bool(replica.detail)
+    return not replica.draining and bool(replica.detail)
+
+
+def _trouble(replica: ReplicaView) -> str:
+    unready = " is not ready:" if replica.state is ReplicaState.STARTING else ""
+    return f"{replica.name}{unready} {replica.detail}"
+
+
+def _sort_of(replica: ReplicaView) -> tuple[str, str]:
+    answers = replica.state in {ReplicaState.STARTING, ReplicaState.READY}
+    return replica.name, replica.detail.partition(":")[0] if answers else replica.detail
+
+
+def _is_working(view: PoolView) -> bool:
+    return isinstance(view.reading, Backlog) and view.reading.work > 0
+
+
+def _is_news(before: _Shown, now: _Shown) -> bool:
+    late = now.at - before.at >= HEARTBEAT
+    done = before.working and not now.working
+    return now.key != before.key or done or (late and (now.working or now.counts != before.counts))

@@ -1,14 +1,17 @@
 """`workerpool up` with all that a manifest can say of a broker and a builtin worker, from Secrets in its files."""
 
 import json
+import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from tests.support.local_up import finished, manifest
-from tests.support.rabbitmq import PASSWORD, throw_away_broker
+from tests.support.local_up import WITHIN, finished, manifest, up
+from tests.support.rabbitmq import PASSWORD, Vhost, throw_away_broker
 from tests.support.s3 import REGION, S3Server
+from tests.support.waiting import eventually
 from workerpool.producer import get_producer
 
 
@@ -71,3 +74,28 @@ async def test_an_archive_on_a_broker_by_its_parts_with_tls(tmp_path: Path, s3_s
         assert s3_server.secret_key not in output
         expected = {f"sessions/{it['user_id']}/{it['session_uuid']}.json": it for it in sessions}
         assert {key: json.loads(text) for key, text in s3_server.objects(bucket).items()} == expected
+
+
+@pytest.mark.rabbitmq
+async def test_runners_that_cannot_work_are_told_with_the_reason(tmp_path: Path, vhost: Vhost) -> None:
+    """The backlog is read from the management API, so that nothing but the runners shows the wrong port."""
+    port = urlsplit(vhost.management_url).port
+    wrong = vhost.url.replace(f":{vhost.broker.amqp_port}/", f":{port}/")
+    async with get_producer(vhost.url) as producer:
+        await producer.enqueue_many("quick", [{}])
+    path = manifest(tmp_path, "quick", source="rabbitmq")
+    environ = {"WORKERPOOL_RABBITMQ_MANAGEMENT_URL": vhost.management_url}
+    async with up(tmp_path, "-f", path, "--url", wrong, "--no-tui", **environ) as running:
+
+        async def told() -> bool:
+            return any(
+                "| 0 of 1 replicas (+1 not ready), 0 busy |" in line
+                and "| quick-1 is not ready: source: RabbitMQ at" in line
+                and f"if {port} is the port of the management API" in line
+                for line in running.other
+            )
+
+        await eventually(told, f"the reason in {running.other}", within=WITHIN)
+        assert PASSWORD not in "".join(running.other)
+        running.process.send_signal(signal.SIGTERM)
+        assert await running.ends() == 0

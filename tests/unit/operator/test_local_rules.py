@@ -39,12 +39,25 @@ def test_health_page() -> None:
 
 
 def test_a_lost_database_makes_a_runner_unready_but_never_dead() -> None:
-    found = parse(page(status="unhealthy", checks={"loop": {"ok": True}, "source": {"ok": False, "detail": "away"}}))
-    assert (found.live, found.ready, found.detail) == (True, False, "source not ok")
+    checks = {"loop": {"ok": True}, "source": {"ok": False, "detail": "away"}}
+    found = parse(page(status="unhealthy", checks=checks, worker={"busy": 0}))
+    assert (found.live, found.ready, found.detail) == (True, False, "source: away")
     assert not parse(page(checks={"loop": {"ok": False}})).live
     away = parse(page(status="unhealthy", checks={"source": {"ok": True}, "storage": {"ok": False}}))
     assert away.ready, "a storage that is away is no reason to replace a runner"
     assert away.detail == "storage not ok"
+
+
+def test_a_runner_counts_as_ready_where_kubernetes_asks_it_too() -> None:
+    lost = {"source": {"ok": False, "detail": "away"}}
+    with_jobs = parse(page(status="unhealthy", checks=lost))
+    assert (with_jobs.ready, with_jobs.detail) == (True, "source: away")
+    consequence = {**lost, "consuming": {"ok": False}}
+    unable = parse(page(status="unhealthy", checks=consequence))
+    assert (unable.ready, unable.detail) == (False, "source: away")
+    assert parse(page(status="unhealthy", checks={"consuming": {"ok": False}})).detail == "consuming not ok"
+    leaving = parse(page(worker={"busy": 1, "draining": True}))
+    assert not leaving.ready
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"<html>", b'{"worker": 3}'])

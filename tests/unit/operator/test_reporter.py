@@ -11,7 +11,7 @@ from workerpool_contract.status import BacklogSummary, WorkerPoolStatus
 from workerpool_operator.observe import Rates
 from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
 from workerpool_operator.up.loop import PoolView
-from workerpool_operator.up.reporter import Json, Lines
+from workerpool_operator.up.reporter import Json, Lines, change_key
 from workerpool_operator.up.screen import Screen
 
 WORKING = ReplicaView("a-1", ReplicaState.READY, busy=2)
@@ -51,6 +51,38 @@ def test_lines_come_on_change_and_now_and_then_while_there_is_work() -> None:
     assert len(lines((VIEW, 0), (more, 1), (more, 2))) == 1
     assert len(lines((VIEW, 0), (more, 1), (more, 5.5))) == 2
     assert len(lines((idle, 0), (idle, 60))) == 1
+
+
+def test_the_end_of_the_work_is_told_at_once_and_other_counts_now_and_then() -> None:
+    busy, done, more = (replace(VIEW, reading=Backlog(0, jobs)) for jobs in (21, 0, 1))
+    assert ["0 in flight" in line for line in lines((busy, 0), (done, 0.5), (done, 90))] == [False, True]
+    flapping = [(view, 2 * at + later) for at in range(50) for view, later in ((more, 0.0), (done, 1.0))]
+    assert 20 < len(lines(*flapping)) <= 2 * 100 / 5 + 1
+    late = replace(VIEW, reading=Backlog(0, delayed=3))
+    assert [line.partition(" |")[0][11:] for line in lines((done, 0), (late, 1), (late, 5), (late, 90))] == [
+        "a: 0 ready, 0 in flight",
+        "a: 0 ready, 0 in flight, 3 delayed",
+    ]
+
+
+AWAY = "source: RabbitMQ at mq:15672/: hung up without a word of AMQP"
+UNREADY = ReplicaView("a-2", ReplicaState.STARTING, busy=0, detail=AWAY)
+STUCK = ReplicaView("a-1", ReplicaState.READY, busy=2, detail="storage: the S3 server can't be reached (key 1)")
+
+
+def test_runners_that_are_not_ready_or_lack_something_are_told_with_their_checks() -> None:
+    view = replace(VIEW, state=PoolState((STUCK, UNREADY)))
+    [line] = lines((view, 0))
+    assert "| 1 of 1 replicas (+1 not ready), 2 busy |" in line
+    assert "| a-1 storage: the S3 server can't be reached (key 1) |" in line
+    assert line.endswith(f"| a-2 is not ready: {AWAY}")
+    assert [UNREADY.name in str(change_key(it)) for it in (view, VIEW)] == [True, False]
+
+
+def test_other_words_of_the_same_failing_check_are_no_change() -> None:
+    first, second = (replace(VIEW, state=PoolState((replace(STUCK, detail=f"storage: key {key}"),))) for key in (1, 2))
+    assert len(lines((first, 0), (second, 1))) == 1
+    assert len(lines((first, 0), (replace(VIEW, state=PoolState((WORKING,))), 1))) == 2
 
 
 def test_trouble_is_told() -> None:

@@ -67,6 +67,7 @@ class RabbitmqSource(Wired):
     _feeding: Feeding | None = None
     _reporter: Reporter | None = None
     _upkeep: Upkeep | None = None
+    _absence: str = ""
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
 
     async def open(self, subscriptions: Sequence[Subscription], held: Callable[[], Sequence[Job]]) -> None:
@@ -80,7 +81,11 @@ class RabbitmqSource(Wired):
             max_payload=self.max_payload,
         )
         feeding = Feeding(parts.link, parts.intake, parts.buffers, subscriptions, max(1, self.slots), self._woken.set)
-        await parts.link.open()
+        try:
+            await parts.link.open()
+        except SourceUnavailable as error:
+            self._absence = str(error)
+            raise
         try:
             await feeding.declare()
             await parts.registry.open()
@@ -244,7 +249,7 @@ class RabbitmqSource(Wired):
         """The broker and its version, or why it isn't connected."""
         parts = self._parts
         if parts is None:
-            return f"{self.endpoint.shown}: not connected yet"
+            return self._absence or f"{self.endpoint.shown}: not connected yet"
         link = parts.link
         if link.connected:
             return f"{self.endpoint.shown} (version {link.version_text})"
