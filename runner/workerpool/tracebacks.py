@@ -6,6 +6,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from workerpool.errors import InvalidPayload
 from workerpool.redaction import redact
 
 MAX_MESSAGE: Final = 2000
@@ -30,8 +31,13 @@ def describe(error: BaseException) -> str:
 
 
 def headline(error: BaseException) -> str:
-    """Type and message on one line, secrets masked."""
+    """Type and message on one line, secrets masked.
+
+    An InvalidPayload without its type: what isn't valid is called so beside the text, whoever found it out.
+    """
     words = _words(error)
+    if words and type(error) is InvalidPayload:
+        return words
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 

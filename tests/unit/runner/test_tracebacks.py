@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from workerpool.errors import InvalidPayload, TerminalError
 from workerpool.tracebacks import MAX_MESSAGE, describe, headline, message, user_frames
 
 
@@ -26,6 +27,12 @@ def test_the_message_alone_unless_it_says_nothing() -> None:
     assert message(ValueError()) == "ValueError"
     assert message(KeyError("sku")) == "KeyError: 'sku'"
     assert headline(ValueError()) == "ValueError"
+
+
+def test_what_is_invalid_is_told_alike_whoever_found_it_out() -> None:
+    assert describe(InvalidPayload("field 'id' is missing")) == "field 'id' is missing"
+    assert headline(InvalidPayload()) == "InvalidPayload"
+    assert headline(TerminalError("no")) == "TerminalError: no"
 
 
 def test_library_frames_are_left_out_but_for_the_one_that_raised() -> None:
