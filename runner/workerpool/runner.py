@@ -32,6 +32,7 @@ from workerpool.pipeline import Services, Tracer, compile_pipeline
 from workerpool.probe_server import ProbeServer
 from workerpool.probes import Pulse, RunnerProbes, RunnerStatus
 from workerpool.producer import Producer, use_producer
+from workerpool.repeats import Repeats
 from workerpool.selection import chosen, names
 from workerpool.settler import Settler
 from workerpool.sources.base import Job, JobSource, Settlement, Subscription
@@ -115,14 +116,15 @@ class Runner:
 
     async def _opened(self, source: JobSource, queues: Sequence[Subscription]) -> bool:
         """Keeps trying a server that is away: a crash loop would only come back later. False: stopped meanwhile."""
-        delay = 0.1
+        delay, repeats = 0.1, Repeats()
         while not self._stop.is_set():
             try:
                 await source.open(queues, self._ledger.held)
                 # A source that is sent its jobs begins to listen when somebody waits.
                 await source.wait(0)
             except SourceUnavailable as error:
-                log.warning("Trying again until the server answers: %s", error)
+                if repeats.news(str(error), self.clock()):
+                    log.warning("Trying again until the server answers: %s", error)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(delay):
                         await self._stop.wait()
