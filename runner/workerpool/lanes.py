@@ -156,16 +156,20 @@ class Lane:
         while self._suspects and (self.closing or not self._suspect_runs):
             self._give_up(self._suspects.popleft())
 
-    def cut(self, jobs: Sequence[Job], reason: str) -> None:
-        """Stops working on these jobs: drops the waiting ones, cancels the running ones."""
+    def cut(self, jobs: Sequence[Job], reason: str) -> int:
+        """Stops working on these jobs: drops the waiting ones, cancels the running ones. How many of them it had."""
         gone = {(job.id, job.handle) for job in jobs}
+        found = 0
         for waiting in (self._buffer, self._suspects):
             for job in [job for job in waiting if (job.id, job.handle) in gone]:
                 waiting.remove(job)
                 self._give_up(job)
+                found += 1
         for slot in self._slots:
             if slot.job is not None and (slot.job.id, slot.job.handle) in gone:
                 slot.cut(reason)
+                found += 1
+        return found
 
     def cut_all(self, reason: str) -> None:
         """Cancels every running job."""

@@ -281,10 +281,9 @@ class Runner:
             lane.cut(ours, "cancelled")
 
     def _cut_off(self, lost: Sequence[Job]) -> None:
-        if lost:
-            log.warning("Lost the lease of %d jobs; their handlers are cut off", len(lost))
-        for lane in self._lanes:
-            lane.cut(lost, "fenced")
+        # Not among them is what was handed back and came again before the source had answered: its handler is over.
+        if found := sum(lane.cut(lost, "fenced") for lane in self._lanes):
+            log.warning("Lost the lease of %d jobs; their handlers are cut off", found)
 
     def _serve_probes(self, pulse: Pulse, counter: QueueCounter) -> ProbeServer:
         probes = RunnerProbes(

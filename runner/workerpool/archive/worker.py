@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from workerpool.archive.batches import Batcher, Message, as_line, batch_id
-from workerpool.archive.circuit import Circuit
+from workerpool.archive.circuit import REMIND, Circuit
 from workerpool.archive.counts import ArchiveCounts
 from workerpool.archive.keys import require
 from workerpool.archive.plan import ArchivePlan
@@ -33,12 +33,14 @@ class Archive:
 
     def __init__(self, plan: ArchivePlan, *, clock: Callable[[], float], wall: Callable[[], float]) -> None:
         self._plan = plan
+        self._clock = clock
         self._wall = wall
         self.counts = ArchiveCounts()
         self._store = Store(plan.settings, plan.bucket, plan.concurrency, clock)
         self._circuit = Circuit(clock, plan.hold, self.counts.failed)
         self._batcher = Batcher(plan.batch, self._store_batch) if plan.batch else None
         self._greeting: asyncio.Task[None] | None = None
+        self._told_at = float("-inf")
 
     @property
     def definition(self) -> WorkerDefinition:
@@ -113,9 +115,20 @@ class Archive:
 
     async def _upload(self, key: str, body: bytes, messages: int) -> None:
         """Returns once the server has confirmed the object. Raises HandBack, RetryableError, TerminalError."""
-        seconds = await self._circuit.run(partial(self._put, key, body))
+        try:
+            seconds = await self._circuit.run(partial(self._put, key, body))
+        except HandBack as error:
+            self._tell(error)
+            raise
         self.counts.stored(messages, len(body), seconds)
         log.debug("Stored %s: %d bytes, %d messages, %.3f s", key, len(body), messages, seconds)
+
+    def _tell(self, error: HandBack) -> None:
+        """Not for each of them: they go by the dozen."""
+        now = self._clock()
+        if now - self._told_at > REMIND:
+            self._told_at = now
+            log.info("Messages that waited are handed back, lose no attempt and come next: %s", error)
 
     async def _put(self, key: str, body: bytes) -> float:
         if not self._store.has_bucket:

@@ -66,8 +66,9 @@ async def test_a_worker_starts_before_its_storage(own_server: S3Server) -> None:
     ],
 )
 async def test_wrong_keys_are_told_before_the_first_message_and_cost_none_an_attempt(
-    s3_server: S3Server, changes: dict[str, Any], words: str
+    s3_server: S3Server, changes: dict[str, Any], words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "workerpool.archive")
     bucket = s3_server.create_bucket()
     wrong = replace(s3_server.settings(bucket), **changes)
     # So short that the jobs go back to the queue while the test looks on.
@@ -81,4 +82,7 @@ async def test_wrong_keys_are_told_before_the_first_message_and_cost_none_an_att
                 await it.broker.run_until_idle()
         assert it.broker.dead_letters() == []
         assert [job.attempts for job in it.broker.jobs()] == [0] * 5
+        told = [text for text in caplog.messages if text.startswith("Messages that waited are handed back, lose no ")]
+        assert len(told) == 1, "once a minute, not once a message"
+        assert words in told[0]
     assert not s3_server.has_bucket(bucket)

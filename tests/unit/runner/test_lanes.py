@@ -214,7 +214,7 @@ async def test_losing_the_lease_drops_waiting_and_cuts_running_jobs() -> None:
     stand = await a_stand(gate, concurrency=1)
     jobs = await stand.offer("1", "2", "3")
     await gate.running(1)
-    stand.lane.cut([jobs[0], jobs[2]], "fenced")
+    assert stand.lane.cut([jobs[0], jobs[2]], "fenced") == 2
     await asyncio.sleep(0)
     assert gate.ended == ["1 fenced"]
     assert [payload for payload, _ in await stand.settles(2)] == ["3", "1"]
@@ -226,7 +226,7 @@ async def test_a_new_claim_of_a_lost_job_is_not_confused_with_it() -> None:
     stand = await a_stand(gate, concurrency=1)
     [job] = await stand.offer("1")
     await gate.running(1)
-    stand.lane.cut([job._replace(handle=job.handle._replace(claim=99))], "fenced")
+    assert stand.lane.cut([job._replace(handle=job.handle._replace(claim=99))], "fenced") == 0
     await asyncio.sleep(0)
     assert gate.ended == []
     await stand.close()

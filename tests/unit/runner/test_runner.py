@@ -121,6 +121,25 @@ async def test_a_job_that_another_runner_took_is_cut_off(stage_of: StageOf) -> N
         assert stage.engine.history == []
 
 
+async def test_a_job_that_comes_again_before_its_hand_back_is_noted_is_no_lost_lease(
+    stage_of: StageOf, caplog: pytest.LogCaptureFixture
+) -> None:
+    hold = Hold()
+    async with stage_of(hold.slow(concurrency=1)) as stage:
+        await stage.busy(hold)
+        stage.enqueue("2")
+        handed_back = await stage.source.claim({"orders": 1})
+        stage.runner._claimed(handed_back, 0.0)
+        again = [job._replace(handle=job.handle._replace(claim=99)) for job in handed_back]
+        stage.runner._claimed(again, 0.0)
+        assert "lease" not in caplog.text
+        assert stage.runner.status().busy == 1
+
+        stage.runner._lanes[0].offer(again)
+        stage.runner._claimed([job._replace(handle=job.handle._replace(claim=100)) for job in again], 0.0)
+        assert "Lost the lease of 1 jobs; their handlers are cut off" in caplog.text
+
+
 async def test_a_job_that_somebody_cancelled_is_cut_off_and_is_no_lost_lease(
     stage_of: StageOf, caplog: pytest.LogCaptureFixture
 ) -> None:
