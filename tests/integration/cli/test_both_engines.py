@@ -165,3 +165,19 @@ def test_a_dead_letter_tells_when_its_job_was_first_enqueued_and_how_often_it_wa
     assert datetime.fromisoformat(letter["enqueuedAt"]) <= enqueued
     shown = shell("jobs", "show", id_, "--json").json
     assert (shown["attempts"], shown["enqueuedAt"]) == (2, letter["enqueuedAt"])
+
+
+@pytest.mark.rabbitmq
+def test_a_queue_of_another_program_is_named_and_then_looked_at(
+    shell: Shell, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vhost = request.getfixturevalue("vhost")
+    monkeypatch.setenv("WORKERPOOL_URL", vhost.url)
+    monkeypatch.setenv("WORKERPOOL_RABBITMQ_MANAGEMENT_URL", vhost.management_url)
+    vhost.api("PUT", "queues/{}/legacy", {"durable": True})
+    vhost.api("POST", "exchanges/{}/amq.default/publish", {
+        "properties": {}, "routing_key": "legacy", "payload": "1", "payload_encoding": "string",
+    })  # fmt: skip
+    assert "queues that are not WorkerPool's: legacy (name one with --queue)" in shell("jobs", "list").err
+    [row] = shell("jobs", "list", "--queue", "legacy", "--json").json
+    assert (row["queue"], row["state"]) == ("legacy", "ready")

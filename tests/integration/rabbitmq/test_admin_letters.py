@@ -54,6 +54,15 @@ async def test_looking_often_loses_and_drops_nothing(place: Stand) -> None:
     assert [it.headers["workerpool-id"] for it in messages] == ids
 
 
+async def test_looking_drops_nothing_from_a_queue_of_dead_letters_with_a_low_limit(vhost: Vhost, place: Stand) -> None:
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 2}
+    vhost.api("PUT", "queues/{}/orders.dead", {"durable": True, "arguments": arguments})
+    ids = await place.bury("orders", 4)
+    async with RabbitmqAdmin(Endpoint(place.url), management_url=vhost.management_url) as admin:
+        for _ in range(8):
+            assert sorted(it.id for it in await admin.dead(DeadFilter("orders"))) == ids
+
+
 async def test_what_the_broker_gave_up_is_listed_as_crashed_and_can_be_redriven(place: Stand) -> None:
     await place.wear_out("raw", [b'{"n": 1}', b"\xff no text", b"no json"])
     await place.subscribe("raw", "raw")

@@ -22,7 +22,7 @@ from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool_contract.rabbitmq import dead
 
 WORN: Final = 5
-"""Looks after which a dead letter is copied: from 4.0 on a queue that somebody else declared may drop it after 20."""
+"""Looks after which a dead letter is copied where nobody tells the limit of its queue, which may be another's."""
 
 Found = tuple[Arrival, Letter]
 Settle = Callable[[Sequence[Found]], Awaitable[None]]
@@ -114,8 +114,12 @@ class Letters:
 
     async def _spare(self, browser: Browser, left: Iterable[Found]) -> None:
         """Replaces what was looked at often by a copy that wasn't."""
-        if not self.desk.limits.counted or not self.desk.is_ours(browser.queue):
+        limits = self.desk.limits
+        if not limits.counted or not self.desk.is_ours(browser.queue):
             return
-        worn = [it for it in left if delivery_number(it[0].properties.headers, redelivered=it[0].redelivered) >= WORN]
-        copies = [(arrival, Outgoing("", browser.name, *encode_dead(letter))) for arrival, letter in worn]
-        await self.desk.replace(browser, copies)
+        numbered = [(it, delivery_number(it[0].properties.headers, redelivered=it[0].redelivered) + 1) for it in left]
+        if any(number >= limits.near for _, number in numbered):
+            mark = await limits.mark(browser.name, WORN)
+            worn = [it for it, number in numbered if mark is not None and number >= mark]
+            copies = [(arrival, Outgoing("", browser.name, *encode_dead(letter))) for arrival, letter in worn]
+            await self.desk.replace(browser, copies)

@@ -24,21 +24,27 @@ class Limits:
         self._link = link
         self._url = url
         self._found: dict[str, int | None] = {}
+        self._failure: str | None = None
 
     @property
     def counted(self) -> bool:
         """Whether the broker counts what is given back as a delivery in vain."""
         return self._link.version < FREE_RETURNS
 
-    async def mark(self, name: str) -> int | None:
-        """How many deliveries of a message a look may leave behind: half of the limit; None for any number.
+    @property
+    def near(self) -> int:
+        """Deliveries from which on ``mark`` is worth asking for: a runner's mark, which knows of no other limit."""
+        return rehome_at(self._link.endpoint.delivery_limit)
 
-        As a runner has it where nobody tells the limit.
+    async def mark(self, name: str, unknown: int) -> int | None:
+        """How many deliveries of a message a look must not reach: half of the limit; None for any number.
+
+        ``unknown``: where nobody tells the limit.
         """
         try:
             limit = await self._limit(name)
         except (SourceUnavailable, ConfigError):
-            return rehome_at(self._link.endpoint.delivery_limit)
+            return unknown
         return None if limit is None else max(1, limit // 2)
 
     async def require_free(self, name: str) -> None:
@@ -65,9 +71,16 @@ class Limits:
 
     async def _limit(self, name: str) -> int | None:
         """The limit, None where there is none. Raises SourceUnavailable, ConfigError when it isn't told."""
+        if self._failure is not None:
+            # To find out once more may take seconds.
+            raise SourceUnavailable(self._failure)
         if name not in self._found:
-            api = management(self._link.endpoint, self._url)
-            said = await api.get(f"queues/{{}}/{quote(name, safe='')}?columns={COLUMNS}")
+            try:
+                api = management(self._link.endpoint, self._url)
+                said = await api.get(f"queues/{{}}/{quote(name, safe='')}?columns={COLUMNS}")
+            except (SourceUnavailable, ConfigError) as error:
+                self._failure = str(error)
+                raise
             self._found[name] = limit_of(said, self._link.version)
         return self._found[name]
 

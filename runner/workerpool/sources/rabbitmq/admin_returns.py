@@ -17,7 +17,6 @@ from workerpool.sources.rabbitmq.intake import MARKS_MARGIN
 from workerpool.sources.rabbitmq.marks import Numbered, Question
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
 from workerpool.sources.rabbitmq.outgoing import Outgoing
-from workerpool.sources.rabbitmq.parts import rehome_at
 from workerpool.sources.rabbitmq.topology import Queue
 from workerpool_contract.rabbitmq import BROKER_HEADER_PREFIXES, MARKS, STREAMS
 
@@ -56,12 +55,10 @@ def _looked(it: Arrival) -> _Looked:
 
 async def _worn(desk: Desk, browser: Browser, looked: Sequence[_Looked]) -> list[_Looked]:
     """Those that come too near to the limit."""
-    near = [
-        it for it in looked if it.number + 1 >= rehome_at(desk.link.endpoint.delivery_limit) and not _is_classic(it)
-    ]
+    near = [it for it in looked if it.number + 1 >= desk.limits.near and not _is_classic(it)]
     if not near or not desk.is_ours(near[0].arrival.queue):
         return []
-    mark = await desk.limits.mark(browser.name)
+    mark = await desk.limits.mark(browser.name, desk.limits.near)
     return [] if mark is None else [it for it in near if it.number + 1 >= mark]
 
 
