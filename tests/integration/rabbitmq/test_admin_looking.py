@@ -12,12 +12,16 @@ from tests.support.rabbitqueues import depths, taken
 from tests.support.rabbitstand import Stand, stand
 from workerpool.errors import ConfigError
 from workerpool.sources.administration import DeadFilter, JobState
+from workerpool.sources.base import NewJob
 from workerpool.sources.rabbitmq.admin import RabbitmqAdmin
 from workerpool.sources.rabbitmq.admin_doctor import examine
 from workerpool.sources.rabbitmq.declare import ensure_queue
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.envelope import Envelope, encode
+from workerpool.sources.rabbitmq.marks import Marks, Numbered
 from workerpool.sources.rabbitmq.outgoing import Outgoing
+from workerpool.sources.rabbitmq.streamlog import StreamLog
+from workerpool_contract.rabbitmq import MARKS
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -118,6 +122,21 @@ async def test_no_look_brings_a_job_to_its_end_or_into_another_lane(vhost: Vhost
     assert [it.headers.get("workerpool-crashes", 0) for it in messages] == [0, 0, 1, 1, 1]
     assert {it.headers.get("from") for it in messages[2:]} == {"elsewhere"}
     assert all(it.headers.get("x-delivery-count", 0) < 15 for it in messages)
+
+
+async def test_a_copy_keeps_the_crashes_that_a_runner_would_charge(vhost: Vhost) -> None:
+    async with stand(vhost.url) as place:
+        await place.subscribe("orders", "orders")
+        await place.send("orders", NewJob("1"))
+        (sent,) = await taken(vhost.url, "orders")
+        marks = Marks(StreamLog(place.link, place.sender, MARKS))
+        await marks.mark(Numbered("orders", sent.message_id or "", 0))
+        await marks.log.append([{"forgiven": ["orders", sent.message_id, 1]}])
+        await taken(vhost.url, "orders")
+        async with RabbitmqAdmin(Endpoint(vhost.url), management_url="http://127.0.0.1:9") as admin:
+            await admin.jobs("orders", JobState.READY, 50)
+    (it,) = await taken(vhost.url, "orders")
+    assert (it.headers["workerpool-crashes"], it.headers.get("x-delivery-count", 0)) == (1, 0)
 
 
 async def test_what_nobody_looks_at_unasked_is_named(vhost: Vhost) -> None:
