@@ -1,7 +1,7 @@
 """A reading of a queue: how much work waits, or that nobody knows. Unknown is never zero."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -43,9 +43,18 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """The queue could not be read; ``reason`` says why in words fit for a status condition (no secrets)."""
+    """The queue could not be read; ``reason`` says why in words fit for a status condition (no secrets).
+
+    ``first``: of several causes the one that matters most, for a short line; empty when there is one only.
+    """
 
     reason: str
+    first: str = field(default="", compare=False)
+
+    @property
+    def brief(self) -> str:
+        """The cause in few words."""
+        return self.first or self.reason
 
 
 Reading = Backlog | Unknown

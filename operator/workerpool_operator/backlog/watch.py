@@ -21,6 +21,8 @@ class Endpoint:
     For RabbitMQ also: ``authority``, the certificate of a private authority as PEM text, and where the management API
     and the Prometheus page are (http or https, without a path of their own), None for the usual ports of the host of
     ``url``. An address of the management API without credentials is asked with those of ``url``.
+
+    ``origin``: who named ``url`` (``--url``, a variable, a Secret), empty when that were the fields of a manifest.
     """
 
     url: str = field(repr=False)
@@ -28,6 +30,7 @@ class Endpoint:
     authority: str | None = field(default=None, repr=False)
     management: str | None = field(default=None, repr=False)
     prometheus: str | None = field(default=None, repr=False)
+    origin: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,11 @@ class Json:
 def change_key(view: PoolView) -> tuple[object, ...]:
     """What must differ for a new line: sizes, states, failures, whether the backlog is known."""
     states = tuple(replica.state for replica in view.state.replicas)
-    unknown = isinstance(view.reading, Unknown)
+    reading = view.reading
+    known = bool(reading.indirect) if isinstance(reading, Backlog) else None
     # The words of a failing check may differ with every look; that it fails is the change.
     failing = tuple(_sort_of(replica) for replica in view.state.replicas if _troubled(replica))
-    return view.status.desired_replicas, states, view.failure, unknown, failing
+    return view.status.desired_replicas, states, view.failure, known, failing
 
 
 def line_of(view: PoolView) -> str:
@@ -107,7 +108,7 @@ def line_of(view: PoolView) -> str:
         f"{rate(view.rates.arriving)}/s in, {rate(view.rates.finishing)}/s out",
     ]
     if view.status.reason:
-        parts.append(f"why: {view.status.reason}")
+        parts.append(f"why: {reason_words(view)}")
     return " | ".join([*parts, *trouble_of(view)])
 
 
@@ -134,11 +135,17 @@ def facts_of(view: PoolView) -> dict[str, Any]:
 def backlog_words(view: PoolView) -> str:
     """The backlog, or why it is unknown."""
     if isinstance(view.reading, Unknown):
-        return f"backlog unknown: {view.reading.reason}"
+        return f"backlog unknown: {view.reading.brief}"
     backlog = view.reading
     extra = [f"{count} {name}" for count, name in ((backlog.delayed, "delayed"), (backlog.dead, "dead")) if count]
     more, unknown = ("+" if least else "" for least in (backlog.truncated, backlog.in_flight_unknown))
     return ", ".join([f"{backlog.ready}{more} ready", f"{backlog.in_flight}{unknown} in flight", *extra])
+
+
+def reason_words(view: PoolView) -> str:
+    """Why the pool has its size; what makes the backlog unknown is said once, where the backlog stands."""
+    reason, reading = view.status.reason, view.reading
+    return reason.replace(f" ({reading.reason})", "") if isinstance(reading, Unknown) else reason
 
 
 def replica_words(view: PoolView) -> str:
@@ -152,6 +159,8 @@ def replica_words(view: PoolView) -> str:
 def trouble_of(view: PoolView) -> tuple[str, ...]:
     """What is wrong with replicas or with the pool, one text each."""
     found = [f"failed: {view.failure}"] if view.failure else []
+    if isinstance(view.reading, Backlog) and view.reading.indirect:
+        found.append(view.reading.indirect)
     return (*found, *(_trouble(replica) for replica in view.state.replicas if _troubled(replica)))
 
 

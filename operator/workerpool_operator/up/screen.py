@@ -12,7 +12,7 @@ from rich.text import Text
 from workerpool_contract.backlog import Backlog, Unknown
 from workerpool_operator.chart import sparkline
 from workerpool_operator.up.loop import PoolView
-from workerpool_operator.up.reporter import busy_of, rate, trouble_of
+from workerpool_operator.up.reporter import busy_of, rate, reason_words, trouble_of
 
 PAST = 24
 HINT = "Ctrl-C drains the runners and stops"
@@ -88,8 +88,8 @@ def _replicas(view: PoolView) -> Text:
 def _reasons(view: PoolView) -> list[RenderableType]:
     lines: list[RenderableType] = []
     if isinstance(view.reading, Unknown):
-        lines.append(Text(f"{view.name}: {view.reading.reason}", "yellow"))
+        lines.append(Text(f"{view.name}: {view.reading.brief}", "yellow"))
     if view.status.reason:
-        lines.append(Text(f"{view.name}: {view.status.reason}", "dim"))
+        lines.append(Text(f"{view.name}: {reason_words(view)}", "dim"))
     lines += [Text(f"{view.name}: {words}", "red") for words in trouble_of(view)]
     return [Padding(line, (0, 0, 0, 2)) for line in lines]

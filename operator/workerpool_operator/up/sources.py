@@ -5,7 +5,7 @@ for it are in the files; the environment (or ``--env-file``); the embedded datab
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from workerpool_contract.amqp import amqp_parts
 from workerpool_contract.backlog import Unknown
@@ -87,7 +87,15 @@ def _source(pool: WorkerPool, manifests: Manifests, told: Told, notices: list[st
     for secret, use in told_of.items():
         notices.append(f"{name}: Secret {secret} is not in the files; {INSTEAD.get(use.role, f'{instead} is used')}")
     variables = {use.variable: text for use, text in values.items() if use.role is Role.S3 and use.variable}
-    return PoolSource(endpoint, variables)
+    return PoolSource(_named(endpoint, values), variables)
+
+
+def _named(endpoint: Endpoint | None, values: Mapping[SecretUse, str]) -> Endpoint | None:
+    """With the name of the Secret that holds its URL, when it came from one."""
+    if endpoint is None or endpoint.origin:
+        return endpoint
+    holder = next((use.name for use in values if use.role is Role.URL and values[use] == endpoint.url), "")
+    return replace(endpoint, origin=f"the Secret {holder}" if holder else "")
 
 
 def _endpoint(
@@ -116,14 +124,14 @@ def _endpoint(
 def _at(source: Source, address: Address, values: Mapping[Role, str], told: Told) -> Endpoint:
     """The endpoint at an address from outside: what the manifest says of another server is not for this one."""
     if source.rabbitmq is None:
-        return _checked(source, {Role.URL: address.url})
+        return replace(_checked(source, {Role.URL: address.url}), origin=address.origin)
     try:
         amqp_parts(address.url)
     except ValueError as error:
         raise SourceError(f"{address.origin}: {error}") from None
     there = Source(rabbitmq=RabbitmqSource(queue=source.queue))
     authority = {role: text for role, text in values.items() if role is Role.CA}
-    return _checked(there, told.values() | authority | {Role.URL: address.url})
+    return replace(_checked(there, told.values() | authority | {Role.URL: address.url}), origin=address.origin)
 
 
 def _by_manifest(source: Source, values: Mapping[Role, str], told: Told) -> Endpoint:

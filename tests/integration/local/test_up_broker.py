@@ -77,6 +77,27 @@ async def test_an_archive_on_a_broker_by_its_parts_with_tls(tmp_path: Path, s3_s
 
 
 @pytest.mark.rabbitmq
+async def test_a_refused_login_is_one_short_line_that_names_the_option(tmp_path: Path, vhost: Vhost) -> None:
+    wrong = f"amqp://{vhost.user}:hunter22@{vhost.broker.host}:{vhost.broker.amqp_port}/{vhost.quoted}"
+    management = f"http://{vhost.broker.host}:{vhost.broker.ports.management}"
+    environ = {"WORKERPOOL_RABBITMQ_MANAGEMENT_URL": management}
+    path = manifest(tmp_path, "quick", source="rabbitmq")
+    async with up(tmp_path, "-f", path, "--url", wrong, "--no-tui", **environ) as it:
+
+        async def told() -> bool:
+            return any("refused the login; check user and password in --url |" in line for line in it.other)
+
+        await eventually(told, "the refusal")
+        it.process.send_signal(signal.SIGTERM)
+        assert await it.ends() == 0
+    [first, *_] = (line for line in it.other if "refused" in line)
+    assert first.count("refused") == 1
+    assert "Secret" not in first
+    assert "why: backlog unknown: 0 held" in first
+    assert "hunter22" not in "".join(it.other)
+
+
+@pytest.mark.rabbitmq
 async def test_runners_that_cannot_work_are_told_with_the_reason(tmp_path: Path, vhost: Vhost) -> None:
     """The backlog is read from the management API, so that nothing but the runners shows the wrong port."""
     port = urlsplit(vhost.management_url).port

@@ -85,6 +85,27 @@ def test_other_words_of_the_same_failing_check_are_no_change() -> None:
     assert len(lines((first, 0), (replace(VIEW, state=PoolState((WORKING,))), 1))) == 2
 
 
+def test_why_a_backlog_is_unknown_is_told_once_and_briefly() -> None:
+    refused = "RabbitMQ at mq:5672, vhost / refused the login; check user and password in --url"
+    every = f"{refused}; http://mq:15672 refused the login too"
+    status = replace_reason(f"backlog unknown ({every}): 1 held")
+    [line] = lines((replace(VIEW, reading=Unknown(every, refused), status=status), 0))
+    assert line.count("refused") == 1
+    assert f"backlog unknown: {refused} |" in line
+    assert "why: backlog unknown: 1 held" in line
+
+
+def test_counts_that_come_from_elsewhere_are_told_with_the_reason() -> None:
+    indirect = replace(VIEW, reading=replace(Backlog(7), indirect="RabbitMQ at mq:5672 refused the login"))
+    _, line = lines((replace(VIEW, reading=Backlog(7)), 0), (indirect, 1))
+    assert line.endswith("| RabbitMQ at mq:5672 refused the login")
+
+
+def replace_reason(reason: str) -> WorkerPoolStatus:
+    """The status with other words."""
+    return VIEW.status.model_copy(update={"reason": reason})
+
+
 def test_trouble_is_told() -> None:
     broken = replace(
         VIEW, state=PoolState((FAILING,)), reading=Unknown("Postgres at db is away"), failure="OSError: full"

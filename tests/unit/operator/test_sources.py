@@ -174,3 +174,18 @@ def test_a_broker_that_cannot_be_used_is_told_with_the_cure(fields: str, known: 
         sources_of(broker(fields), known)
     assert words in str(caught.value)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "secret", "outside", "origin"),
+    [
+        ("", (), told("amqp://a"), "--url"),
+        ("", (), told(WORKERPOOL_URL="amqp://a"), "WORKERPOOL_URL"),
+        ("urlSecretRef: {name: mq}", ("mq: {url: 'amqp://a'}",), told(), "the Secret mq"),
+        ("host: mq", (), told(), ""),
+    ],
+)
+def test_it_is_known_who_named_a_broker(fields: str, secret: tuple[str, ...], outside: Told, origin: str) -> None:
+    found = endpoint(sources_of(broker(fields, *secret), outside))
+    assert found is not None
+    assert found.origin == origin

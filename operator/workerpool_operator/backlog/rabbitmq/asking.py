@@ -30,7 +30,10 @@ PER_QUEUE: Final = 0.02
 
 
 class Asking:
-    """Asks one vhost of a broker. Belongs to one loop and is used from one task at a time."""
+    """Asks one vhost of a broker. Belongs to one loop and is used from one task at a time.
+
+    ``origin``: who named the broker, for words; empty when that were the fields of a manifest.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Asking:
         self._parts = parts
         self._authority = authority
         self._lost = lost
+        self.origin = ""
         self._timeout = timeout
         self._steady = steady
         self._wire: Wire | None = None
@@ -73,7 +77,7 @@ class Asking:
                 await self._hearing.start(wire)
                 await self._ask_all(wire, [name for name in names if name not in found], found)
         except (AMQPError, OSError, RuntimeError) as error:
-            return await self._failed(reason_of(error))
+            return await self._failed(reason_of(error, self.origin))
         except asyncio.CancelledError:
             # The library cancels calls under way on a connection that ends.
             failure = await self._failed(CLOSED)

@@ -105,7 +105,7 @@ def _ready(name: str, queue: str, heard: Witnesses) -> _Ready | Missing | Unknow
         return _Ready(answer.ready, answer.consumers)
     if isinstance(row, Row) and row.ready is not None:
         return _Ready(row.ready, row.consumers, answer.reason)
-    return row if isinstance(row, Missing) else Unknown(_unknown(name, answer, heard))
+    return row if isinstance(row, Missing) else _unknown(name, answer, heard)
 
 
 def _indirect(counts: Sequence[_Ready], heard: Witnesses) -> str:
@@ -136,11 +136,11 @@ def _row(name: str, heard: Witnesses) -> Row | Missing | Unknown:
     return row
 
 
-def _unknown(name: str, answer: Unknown, heard: Witnesses) -> str:
+def _unknown(name: str, answer: Unknown, heard: Witnesses) -> Unknown:
     """Why nothing is known of ``name``: what went wrong by AMQP, and with the page."""
     row = _row(name, heard)
     second = row.reason if isinstance(row, Unknown) else f"{_page(heard)} says no count of queue {name} yet"
-    return f"{answer.reason}; {second}"
+    return Unknown(f"{answer.reason}; {second}", answer.reason)
 
 
 def _page(heard: Witnesses) -> str:
@@ -189,7 +189,7 @@ def _messages(name: str, heard: Witnesses) -> int | Unknown:
         return 0
     if isinstance(row, Row) and row.ready is not None:
         return row.ready + (row.unacked or 0)
-    return Unknown(_unknown(name, answer or Unknown(f"{heard.broker} was not asked for queue {name}"), heard))
+    return _unknown(name, answer or Unknown(f"{heard.broker} was not asked for queue {name}"), heard)
 
 
 def _delayed(queue: str, heard: Witnesses) -> int | None:

@@ -48,6 +48,7 @@ class RabbitmqBacklog:
         self._asking = Asking(
             parts, endpoint.authority, report=self._heard, lost=on_loss, timeout=timeout, steady=steady
         )
+        self._asking.origin = endpoint.origin
 
     async def read(self, queues: list[str]) -> dict[str, Reading]:
         """One reading per queue."""

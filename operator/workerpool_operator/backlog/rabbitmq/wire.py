@@ -28,25 +28,28 @@ CLOSE_TIMEOUT: Final = 3.0
 NAME: Final = "workerpool operator"
 
 _FIELD = "spec.source.rabbitmq"
+LOGIN: Final = f"the Secret of {_FIELD}.credentialsSecretRef or urlSecretRef"
+VHOST: Final = f"{_FIELD}.vhost"
+HOST: Final = f"{_FIELD}.host and port"
 CLOSED: Final = "closed the connection; its log says why"
 _EXPLAINED: tuple[tuple[tuple[type[BaseException], ...], str], ...] = (
     (
         (ProbableAuthenticationError, AuthenticationError),
-        f"refused the login; check user and password in the Secret of {_FIELD}.credentialsSecretRef or urlSecretRef",
+        f"refused the login; check user and password in {LOGIN}",
     ),
     # The broker closes a connection to a vhost that it will not open; the library keeps its words to itself.
     (
         (InvalidFrameError,),
-        f"refused the vhost: it does not exist, or the user may not enter it; correct {_FIELD}.vhost, or create it",
+        f"refused the vhost: it does not exist, or the user may not enter it; correct {VHOST}, or create it",
     ),
     (
         (ssl.SSLCertVerificationError,),
         f"has a certificate that is not trusted here; set {_FIELD}.tls.caSecretRef to its authority",
     ),
     ((ssl.SSLError,), f"can't be spoken to by TLS; check {_FIELD}.tls and the port"),
-    ((TimeoutError,), f"took too long to answer; check {_FIELD}.host and port, and the broker's log"),
+    ((TimeoutError,), f"took too long to answer; check {HOST}, and the broker's log"),
     ((ConnectionClosed,), CLOSED),
-    ((OSError, RuntimeError), f"can't be reached; check {_FIELD}.host and port, and that the broker runs"),
+    ((OSError, RuntimeError), f"can't be reached; check {HOST}, and that the broker runs"),
 )
 
 
@@ -118,8 +121,17 @@ async def connect(parts: AmqpParts, authority: str | None) -> Wire:
     return Wire(connection, transport)
 
 
-def reason_of(error: BaseException) -> str:
-    """What went wrong, and the cure, in words that complete "<broker> …"; no credentials."""
+def reason_of(error: BaseException, origin: str = "") -> str:
+    """What went wrong, and the cure, in words that complete "<broker> …"; no credentials.
+
+    ``origin``: who named the broker, empty when that were the fields of a manifest.
+    """
     if isinstance(error, AMQPChannelError):
         return f"says: {error}"
-    return next((words for kinds, words in _EXPLAINED if isinstance(error, kinds)), f"failed: {type(error).__name__}")
+    words = next((it for kinds, it in _EXPLAINED if isinstance(error, kinds)), f"failed: {type(error).__name__}")
+    if not origin:
+        return words
+    there = {LOGIN: origin, VHOST: f"the vhost in {origin}", HOST: f"host and port in {origin}"}
+    for fields, place in there.items():
+        words = words.replace(fields, place)
+    return words

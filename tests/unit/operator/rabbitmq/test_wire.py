@@ -24,3 +24,16 @@ FIELD = "spec.source.rabbitmq"
 )
 def test_every_failure_has_a_cure(error: BaseException, cure: str) -> None:
     assert cure in reason_of(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "cure"),
+    [
+        (ProbableAuthenticationError("guest"), "refused the login; check user and password in --url"),
+        (InvalidFrameError(b""), "correct the vhost in --url, or create it"),
+        (TimeoutError(), "check host and port in --url, and the broker's log"),
+        (ConnectionRefusedError(111, "refused"), "check host and port in --url, and that the broker runs"),
+    ],
+)
+def test_the_cure_names_who_named_the_broker(error: BaseException, cure: str) -> None:
+    assert reason_of(error, "--url").endswith(cure)
