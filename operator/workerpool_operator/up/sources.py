@@ -56,6 +56,8 @@ def sources_of(manifests: Manifests, told: Told) -> Sources:
 
     Raises SourceError for a Secret that lacks its key, a value that can't be used, and a broker that nobody names.
     """
+    if told.forced is not None and (scheme := told.forced.strange):
+        raise SourceError(f"--url: {scheme}:// is no server of queues; write amqp://… or postgresql://…")
     kinds = {pool.spec.source.kind for pool in manifests.pools}
     if told.forced is not None and told.forced.kind not in kinds:
         server = "RabbitMQ" if told.forced.kind == "rabbitmq" else "Postgres"

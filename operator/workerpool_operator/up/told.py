@@ -8,6 +8,8 @@ from workerpool_contract import names
 from workerpool_contract.environment import RunnerSettings
 from workerpool_contract.secretrefs import Role
 
+BROKERS: Final = frozenset({"amqp", "amqps"})
+DATABASES: Final = frozenset({"postgres", "postgresql"})
 Kind = Literal["postgres", "rabbitmq"]
 OLDER_BROKER: Final = "RABBITMQ_URL"
 """The older name that only a broker's URL has. DATABASE_URL is not asked: it mostly is an application's own."""
@@ -22,7 +24,13 @@ class Address(NamedTuple):
     @property
     def kind(self) -> Kind:
         """What it leads to."""
-        return "rabbitmq" if self.url.partition("://")[0] in {"amqp", "amqps"} else "postgres"
+        return "rabbitmq" if self.url.partition("://")[0] in BROKERS else "postgres"
+
+    @property
+    def strange(self) -> str:
+        """Its scheme, when nothing with queues has such; else empty. What has no scheme is Postgres's own business."""
+        scheme, found, _ = self.url.partition("://")
+        return scheme if found and scheme.isalnum() and scheme not in BROKERS | DATABASES else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from workerpool.sources.rabbitmq.inspection import listing, probe
 from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.management import management
 from workerpool.sources.rabbitmq.topologyplan import Change, State, compare, cures, lines, meanings, summary
+from workerpool_contract.amqp import EXAMPLE
 
 COLOURS = {State.MISSING: "green", State.DIFFERENT: "yellow", State.UNSEEN: "cyan", State.SAME: None}
 
@@ -97,6 +98,8 @@ def _with_broker(url: str | None, queues: tuple[str, ...], *, change: bool) -> R
     names = queues or ((found.queue,) if found.queue else ())
     for name in names:
         require_name(name)
+    if url is None and found.effective_url is None:
+        raise ConfigError(f"url: no broker is named; pass --url {EXAMPLE}, or set WORKERPOOL_URL")
     with queue_url(url) as target:
         if not is_broker(target):
             raise ConfigError("url: topology is a matter of RabbitMQ; for Postgres see `workerpool migrate --plan`")

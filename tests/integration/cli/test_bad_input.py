@@ -39,6 +39,16 @@ def test_a_server_that_is_away(shell: Shell, nowhere: str) -> None:
         check_clean(result)
 
 
+def test_a_topology_without_a_broker_asks_for_one(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WORKERPOOL_URL", "DATABASE_URL", "WORKERPOOL_RABBITMQ_HOST", "RABBITMQ_URL", "RABBITMQ_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    result = shell("topology", "plan", "orders.created")
+    assert result.code == 2
+    check_clean(result)
+    assert "no broker is named; pass --url amqp://user:" in result.err
+    assert "database" not in result.err
+
+
 def test_a_wrong_password(shell: Shell, guarded: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = "walrus-0815"
     monkeypatch.setenv("WORKERPOOL_URL", guarded.replace(PASSWORD, wrong))

@@ -96,3 +96,4 @@ async def test_missing_permissions_are_told_in_the_brokers_words(vhost: Vhost, p
 async def test_a_refused_login_fails(vhost: Vhost) -> None:
     checks = await found(vhost.url.replace(vhost.user, "nobody"))
     assert [(it.name, it.level) for it in checks.values()] == [("connection", Level.FAIL)]
+    assert (checks["connection"].cure, "check user and password" in checks["connection"].detail) == ("", True)

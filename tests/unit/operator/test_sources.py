@@ -164,6 +164,7 @@ def test_the_keys_of_an_archive_go_to_its_runners() -> None:
         ),
         ("", told(WORKERPOOL_URL="postgresql://db/q"), "nobody says where the broker is"),
         ("urlSecretRef: {name: s}", told(), "or put the Secret s into a file that -f names"),
+        ("", told("http://app:hunter2@mq"), "--url: http:// is no server of queues; write amqp://… or postgresql://…"),
         ("", told("postgresql://db/q"), "--url: leads to Postgres, but no pool has a source there; correct the URL"),
         ("", told("amqp://u:hunter2@mq/a/b"), "mq: --url: has more than one / after the host"),
         ("", told(RABBITMQ_URL="amqp://u:hunter2@/v"), "mq: RABBITMQ_URL: names no host"),

@@ -34,7 +34,9 @@ async def examine(endpoint: Endpoint, management_url: str | None) -> AsyncIterat
     try:
         await link.open()
     except (SourceError, ConfigError) as error:
-        yield Check("connection", Level.FAIL, str(error), "correct the URL, or start the broker")
+        # What a broker that answers refuses is told with its own cure.
+        cure = "" if isinstance(error, ConfigError) else "start the broker, or correct host and port of the URL"
+        yield Check("connection", Level.FAIL, str(error), cure)
         return
     try:
         yield Check("connection", Level.OK, f"{endpoint.shown} in {(monotonic() - sent) * 1000:.0f} ms")
