@@ -1,5 +1,6 @@
 """`workerpool topology`: what a broker lacks, and declaring it; nothing that exists is ever changed."""
 
+import json
 import re
 import shlex
 from urllib.parse import quote
@@ -12,6 +13,11 @@ from tests.support.rabbitmq import PASSWORD, Vhost
 from workerpool_contract.rabbitmq import Arguments
 
 pytestmark = pytest.mark.rabbitmq
+
+DOCUMENTED = r"""rabbitmqctl set_policy -p / --apply-to queues 'workerpool raw_sessions' '^raw_sessions$' \
+  '{"dead-letter-exchange": "", "dead-letter-routing-key": "raw_sessions.dead",
+    "dead-letter-strategy": "at-least-once", "overflow": "reject-publish"}'"""
+"""What docs/rabbitmq.md tells the owner of such a queue to type, for the vhost /."""
 
 
 @pytest.fixture
@@ -71,6 +77,23 @@ def test_the_cures_that_a_plan_prints_cure_and_lose_nothing(shell: Shell, place:
         _carry_out(line, shell, place)
     # The management API tells of a policy when it has collected statistics.
     until(lambda: shell("topology", "plan", "mail").code == 0, 45, "the plan's cure cured it")
+
+
+def test_the_documented_policy_is_the_one_that_the_plan_prints_and_leaves_no_difference(
+    shell: Shell, place: Vhost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"x-queue-type": "quorum", "x-delivery-limit": 5}
+    place.api("PUT", "queues/{}/raw_sessions", {"durable": True, "arguments": arguments})
+    monkeypatch.setenv("WORKERPOOL_RABBITMQ_DELIVERY_LIMIT", "5")
+    assert shell("topology", "apply", "raw_sessions").code == 0
+    (change,) = [it for it in shell("topology", "plan", "raw_sessions", "--json").json["things"] if it["differences"]]
+    (cure,) = change["cures"]
+    words = shlex.split(DOCUMENTED.replace("\\\n", ""))
+    words[words.index("/")] = place.name
+    *printed, policy = shlex.split(cure.partition("`")[2].rstrip("`"))
+    assert (printed, json.loads(policy)) == (words[:-1], json.loads(words[-1]))
+    place.broker.ctl(*words[1:])
+    until(lambda: shell("topology", "plan", "raw_sessions").code == 0, 45, "the policy left no difference")
 
 
 def _carry_out(line: str, shell: Shell, place: Vhost) -> None:

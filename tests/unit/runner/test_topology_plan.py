@@ -2,7 +2,6 @@
 
 import json
 import shlex
-from pathlib import Path
 
 import pytest
 
@@ -23,7 +22,6 @@ from workerpool.sources.rabbitmq.topologyplan import (
 )
 from workerpool_contract.rabbitmq import Arguments, work_arguments
 
-PAGE = Path(__file__).parents[3] / "docs/rabbitmq.md"
 EMPTY = (
     "`rabbitmqctl list_queues -p / name messages` shows 0 for it twice, ten seconds apart, "
     "and `workerpool jobs list --queue mail` shows no job"
@@ -101,15 +99,6 @@ def test_what_means_the_same_is_told_once() -> None:
     ]
     wrong_key = work_arguments("mail", 20) | {"x-dead-letter-routing-key": "elsewhere"}
     assert meanings(one(wrong_key)) == ["what the broker gives up goes elsewhere than to the dead letters"]
-
-
-def test_the_page_shows_the_policy_that_the_plan_prints() -> None:
-    things = [Queue("raw_sessions", work_arguments("raw_sessions", 5))]
-    found = FoundQueue({"x-queue-type": "quorum", "x-delivery-limit": 5}, {})
-    (change,) = compare(things, Listing({"raw_sessions": found}, {}, frozenset()))
-    (cure,) = cures(change, "/")
-    command = cure.removeprefix("at once, by a policy: ").strip("`")
-    assert f"```sh\n{command}\n```" in PAGE.read_text(encoding="utf-8")
 
 
 def test_nobody_is_told_to_wait_until_a_stream_is_empty() -> None:
