@@ -94,7 +94,7 @@ def change_key(view: PoolView) -> tuple[object, ...]:
     """What must differ for a new line: sizes, states, failures, whether the backlog is known."""
     states = tuple(replica.state for replica in view.state.replicas)
     reading = view.reading
-    known = bool(reading.indirect) if isinstance(reading, Backlog) else None
+    known = (bool(reading.indirect), bool(reading.undeclared)) if isinstance(reading, Backlog) else None
     # The words of a failing check may differ with every look; that it fails is the change.
     failing = tuple(_sort_of(replica) for replica in view.state.replicas if _troubled(replica))
     return view.status.desired_replicas, states, view.failure, known, failing
@@ -159,8 +159,8 @@ def replica_words(view: PoolView) -> str:
 def trouble_of(view: PoolView) -> tuple[str, ...]:
     """What is wrong with replicas or with the pool, one text each."""
     found = [f"failed: {view.failure}"] if view.failure else []
-    if isinstance(view.reading, Backlog) and view.reading.indirect:
-        found.append(view.reading.indirect)
+    if isinstance(view.reading, Backlog):
+        found += [words for words in (view.reading.indirect, view.reading.undeclared) if words]
     return (*found, *(_trouble(replica) for replica in view.state.replicas if _troubled(replica)))
 
 

@@ -101,6 +101,13 @@ def test_counts_that_come_from_elsewhere_are_told_with_the_reason() -> None:
     assert line.endswith("| RabbitMQ at mq:5672 refused the login")
 
 
+def test_a_queue_that_nobody_declared_is_told_until_it_is_there() -> None:
+    missing = replace(VIEW, reading=Backlog(0, undeclared="queue ordesr does not exist yet"))
+    first, then = lines((missing, 0), (missing, 90), (replace(VIEW, reading=Backlog(0)), 91))
+    assert first.endswith("| queue ordesr does not exist yet")
+    assert "ordesr" not in then
+
+
 def replace_reason(reason: str) -> WorkerPoolStatus:
     """The status with other words."""
     return VIEW.status.model_copy(update={"reason": reason})
