@@ -30,6 +30,11 @@ LANE_EXCHANGE: Final = "workerpool.lanes"
 """Direct exchange from the waits to the lanes; each lane is bound with its own name as key."""
 UNROUTED: Final = "workerpool.unrouted"
 """Exchange and queue of the jobs that found no lane behind the waits, because somebody deleted it."""
+UNROUTED_AGAIN: Final = "workerpool.unrouted.again"
+"""Exchange and queue of those that the broker itself gave up there: from here they go back to ``UNROUTED``.
+
+A policy can limit the deliveries of every queue, which no argument lifts.
+"""
 CONTROL: Final = "workerpool.control"
 REPORTS: Final = "workerpool.reports"
 SUBSCRIPTIONS: Final = "workerpool.subscriptions"
@@ -94,7 +99,7 @@ WAITS: Final = tuple(
     )
 )
 """Shortest first. A queue dead-letters from its head only, so every queue holds one constant time."""
-WAITING: Final = (*(wait.name for wait in WAITS), UNROUTED)
+WAITING: Final = (*(wait.name for wait in WAITS), UNROUTED, UNROUTED_AGAIN)
 """Queues that hold jobs of all queues: those that wait for their time, and those that wait for their lane."""
 
 
@@ -179,9 +184,17 @@ def lane_exchange_arguments() -> Arguments:
     return {"alternate-exchange": UNROUTED}
 
 
-def unrouted_arguments(version: tuple[int, int, int]) -> Arguments:
-    """Of the queue of jobs that found no lane, on a broker of ``version``: nothing expires, looking never drops."""
-    return {**dead_arguments(version), "x-overflow": "reject-publish"}
+def unrouted_arguments(version: tuple[int, int, int], then: str = UNROUTED_AGAIN) -> Arguments:
+    """Of a queue of jobs that found no lane, on a broker of ``version``: nothing expires, looking never drops.
+
+    What is given up goes on by the exchange ``then`` with its routing key, surely: the two such queues name each other.
+    """
+    return {
+        **dead_arguments(version),
+        "x-dead-letter-exchange": then,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
 
 
 def wait_arguments(seconds: int) -> Arguments:

@@ -72,6 +72,13 @@ async def test_jobs_that_wait_for_a_queue_that_is_gone_are_told_with_the_cure(pl
     assert "`workerpool topology apply 'old parcels' orders`" in check.cure
 
 
+async def test_what_another_program_called_no_queue_writes_nothing_raw_into_a_terminal(place: Stand) -> None:
+    await place.sender.send([Outgoing(UNROUTED, name, b"1", {}) for name in ("orders", "a\x1b[2Jb")])
+    check = (await found(place.url))["unrouted"]
+    assert check.detail.endswith("for queues that were gone: orders, 'a\\x1b[2Jb'")
+    assert "`workerpool topology apply orders`" in check.cure
+
+
 async def test_an_unreachable_management_api_is_a_warning(vhost: Vhost) -> None:
     check = (await found(vhost.url, "http://127.0.0.1:9"))["management"]
     assert (check.level, check.detail.partition(" can't")[0]) == (Level.WARN, "http://127.0.0.1:9")

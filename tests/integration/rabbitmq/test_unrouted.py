@@ -126,11 +126,29 @@ async def test_what_may_not_be_declared_is_kept_told_once_and_stops_nobody(
         await placed_are(place, "orders", 3)
         await unrouted_are(place, 35)
         (warning,) = [it for it in caplog.records if it.levelno == logging.WARNING and UNROUTED in it.getMessage()]
-        assert "jobs of queue parcels wait" in warning.getMessage()
+        assert "jobs of queue 'parcels' wait" in warning.getMessage()
         assert "workerpool topology apply" in warning.getMessage()
         vhost.api("PUT", f"permissions/{{}}/{vhost.user}", EVERYTHING)
         await placed_are(place, "parcels", 35)
     await unrouted_are(place, 0)
+
+
+@pytest.mark.usefixtures("often")
+async def test_few_of_the_names_that_others_write_are_told_and_none_raw(
+    vhost: Vhost, place: Stand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(unrouted, "MOST_TOLD", 3)
+    await place.sender.send([Outgoing(UNROUTED, f"workerpool.\n{n}", b"1", {}) for n in range(12)])
+
+    def told() -> list[str]:
+        return [it.getMessage() for it in caplog.records if "since they can't go there" in it.getMessage()]
+
+    async with consumer(vhost, "mail"):
+        await delete(vhost, place, "parcels")
+        await place.sender.send([Outgoing(UNROUTED, "parcels", b"1", {})])
+        await placed_are(place, "parcels", 1)
+    assert len(told()) == 3
+    assert not any("\n" in it for it in told())
 
 
 @pytest.mark.usefixtures("often")

@@ -6,6 +6,7 @@ from workerpool_contract import rabbitmq
 from workerpool_contract.rabbitmq import (
     LANE_EXCHANGE,
     UNROUTED,
+    UNROUTED_AGAIN,
     WAITING,
     WAITS,
     dead_arguments,
@@ -52,10 +53,14 @@ def test_waits_grow_and_each_is_named_after_its_time() -> None:
 def test_what_waits_goes_by_an_exchange_that_keeps_what_has_no_lane() -> None:
     assert {wait_arguments(wait.seconds)["x-dead-letter-exchange"] for wait in WAITS} == {LANE_EXCHANGE}
     assert lane_exchange_arguments() == {"alternate-exchange": UNROUTED}
-    assert (WAITING[0], WAITING[-1]) == ("workerpool.wait.1s", UNROUTED)
+    assert (WAITING[0], *WAITING[-2:]) == ("workerpool.wait.1s", UNROUTED, UNROUTED_AGAIN)
     for version, limit in (((3, 10, 8), None), ((4, 0, 0), -1)):
         arguments = unrouted_arguments(version)
         assert (arguments["x-queue-type"], arguments.get("x-delivery-limit")) == ("quorum", limit)
+        assert (arguments["x-dead-letter-exchange"], "x-dead-letter-routing-key" in arguments) == (
+            UNROUTED_AGAIN,
+            False,
+        )
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from typing import Final
 
 from workerpool.sources.checks import Check, Level
 from workerpool.sources.rabbitmq.topologyplan import Change, State
-from workerpool_contract.rabbitmq import UNROUTED
+from workerpool_contract.rabbitmq import UNROUTED, queue_problem
 
 OLDEST: Final = (3, 10, 0)
+NAMED: Final = 20
+"""Queues that a line names at most."""
 SLOW: Final = 0.5
 """Seconds that a message may take to a queue on disk and back."""
 
@@ -47,11 +49,15 @@ def unrouted(count: int, queues: Collection[str]) -> Check:
     """``count``: jobs whose lane was gone when their time had come; ``queues``: some of those that they belong to."""
     if not count:
         return Check("unrouted", Level.OK, "no job waits for a queue that is gone")
-    names = sorted(queues)
-    shown = f"{count} jobs wait in {UNROUTED} for queues that were gone: {', '.join(names) or 'unknown'}"
+    # Anybody may have written the names.
+    names = sorted(it for it in queues if queue_problem(it) is None)
+    strange = [repr(it) for it in sorted(set(queues) - set(names))]
+    told = [*names, *strange]
+    more = f" and {len(told) - NAMED} more" if len(told) > NAMED else ""
+    shown = f"{count} jobs wait in {UNROUTED} for queues that were gone: {', '.join(told[:NAMED]) or 'unknown'}{more}"
     cure = (
-        f"`workerpool topology apply {shlex.join(names) or 'QUEUE'}` as a user who may declare; a runner of any queue "
-        "puts them there within seconds"
+        f"`workerpool topology apply {shlex.join(names[:NAMED]) or 'QUEUE'}` as a user who may declare; a runner of "
+        "any queue puts them there within five minutes, one that starts does at once"
     )
     return Check("unrouted", Level.WARN, shown, cure)
 

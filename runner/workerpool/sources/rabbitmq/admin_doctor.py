@@ -11,7 +11,7 @@ from workerpool.sources.rabbitmq import admin_checks as judge
 from workerpool.sources.rabbitmq import topology
 from workerpool.sources.rabbitmq.admin_others import others
 from workerpool.sources.rabbitmq.admin_subscriptions import standing
-from workerpool.sources.rabbitmq.browsing import browsing, depth
+from workerpool.sources.rabbitmq.browsing import depth
 from workerpool.sources.rabbitmq.declare import exists
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
@@ -20,8 +20,9 @@ from workerpool.sources.rabbitmq.link import Link
 from workerpool.sources.rabbitmq.management import management
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.registry import Registry
+from workerpool.sources.rabbitmq.rounds import holds, looking
 from workerpool.sources.rabbitmq.sending import Sender
-from workerpool_contract.rabbitmq import STREAMS, SUBSCRIPTIONS, UNROUTED, dead, queue_of_lane
+from workerpool_contract.rabbitmq import STREAMS, SUBSCRIPTIONS, UNROUTED, UNROUTED_AGAIN, dead, queue_of_lane
 
 Known = dict[str, frozenset[str]]
 """Queues and the topics that they get copies of."""
@@ -96,9 +97,12 @@ async def _topology(link: Link, known: Known) -> Check:
 
 async def _unrouted(link: Link, known: Known) -> Check:
     """Names queues by the first jobs only: there may be many, and each is taken and given back."""
-    async with browsing(link, "", UNROUTED) as browser:
-        first = await browser.take()
-        return judge.unrouted(browser.count, {queue_of_lane(it.routing_key, known) for it in first})
+    count = await holds(link)
+    names: set[str] = set()
+    for name in (UNROUTED, UNROUTED_AGAIN):
+        async with looking(link, name) as browser:
+            names |= {queue_of_lane(it.routing_key, known) for it in await browser.take()}
+    return judge.unrouted(count, names)
 
 
 async def _management(endpoint: Endpoint, url: str | None, known: Known) -> tuple[Check, str | None]:

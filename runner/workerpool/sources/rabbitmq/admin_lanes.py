@@ -12,9 +12,10 @@ from typing import Final
 from workerpool.sources.administration import JobRow, JobState
 from workerpool.sources.rabbitmq.admin_desk import Desk, moment, stable_id
 from workerpool.sources.rabbitmq.admin_returns import give_back
-from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, browsing
+from workerpool.sources.rabbitmq.browsing import WINDOW, Browser
 from workerpool.sources.rabbitmq.envelope import Envelope, Invalid
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
+from workerpool.sources.rabbitmq.rounds import looking
 from workerpool_contract.rabbitmq import WAITING, lanes
 
 DEPTH: Final = 10_000
@@ -52,16 +53,17 @@ async def ready_rows(desk: Desk, queues: Sequence[str], limit: int) -> list[JobR
 
 async def delayed_rows(desk: Desk, queue: str | None, limit: int) -> list[JobRow]:
     """The jobs that are due next, at most ``limit``. Raises SourceUnavailable, SourceError."""
-    rows: list[JobRow] = []
+    # By id: a job that moves on meanwhile is seen twice.
+    rows: dict[int, JobRow] = {}
     for name in WAITING:
-        async with browsing(desk.link, "", name) as browser:
+        async with looking(desk.link, name) as browser:
             seen = 0
             while seen < DEPTH and (batch := await browser.take()):
                 seen += len(batch)
                 jobs = [_waiting(desk, it) for it in batch]
-                rows += [_row(desk, it) for it in jobs if queue is None or _envelope(it).queue == queue]
-    rows.sort(key=lambda row: (row.due or row.since, row.id))
-    return rows[:limit]
+                found = [_row(desk, it) for it in jobs if queue is None or _envelope(it).queue == queue]
+                rows |= {row.id: row for row in found}
+    return sorted(rows.values(), key=lambda row: (row.due or row.since, row.id))[:limit]
 
 
 @asynccontextmanager
@@ -71,7 +73,7 @@ async def waiting_job(desk: Desk, wanted: Wanted) -> AsyncIterator[Place | None]
     Raises SourceUnavailable, SourceError.
     """
     for name in WAITING:
-        async with browsing(desk.link, "", name) as browser:
+        async with looking(desk.link, name) as browser:
             seen = 0
             while seen < DEPTH and (batch := await browser.take()):
                 seen += len(batch)

@@ -27,14 +27,16 @@ PATIENCE: Final = 30.0
 class Browser:
     """The messages that were in ``name`` when it was opened: a lane, a wait queue or the dead letters of ``queue``.
 
-    ``count``: how many there were. Whatever isn't acknowledged goes back when the browser is closed.
+    ``count``: how many there were. Whatever isn't acknowledged goes back when the browser is closed; without
+    ``requeue`` to where the queue sends what it gives up.
     """
 
-    def __init__(self, channel: AbstractChannel, queue: str, name: str, count: int) -> None:
+    def __init__(self, channel: AbstractChannel, queue: str, name: str, count: int, *, requeue: bool = True) -> None:
         """Consumes nothing yet."""
         self.queue = queue
         self.name = name
         self.count = count
+        self._requeue = requeue
         self._channel = channel
         self._arrived: list[Arrival] = []
         self._news = asyncio.Event()
@@ -74,7 +76,7 @@ class Browser:
         if self._channel.is_closed or not held:
             return
         for tag in held:
-            await self._channel.basic_nack(tag, multiple=True, requeue=True, wait=False)
+            await self._channel.basic_nack(tag, multiple=True, requeue=self._requeue, wait=False)
         await self._answered()
 
     async def _answered(self) -> None:
@@ -132,14 +134,14 @@ async def depth(link: Link, name: str) -> Depth | None:
 
 
 @asynccontextmanager
-async def browsing(link: Link, queue: str, name: str) -> AsyncIterator[Browser]:
+async def browsing(link: Link, queue: str, name: str, *, requeue: bool = True) -> AsyncIterator[Browser]:
     """Looks into ``name``, which belongs to ``queue``; there is nothing in a queue that doesn't exist.
 
     Raises SourceUnavailable, SourceError.
     """
     found = await depth(link, name)
     async with link.scratch() as channel:
-        browser = Browser(channel, queue, name, found.messages if found else 0)
+        browser = Browser(channel, queue, name, found.messages if found else 0, requeue=requeue)
         try:
             yield browser
         finally:

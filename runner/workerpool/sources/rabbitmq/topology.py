@@ -27,6 +27,7 @@ from workerpool_contract.rabbitmq import (
     STREAMS,
     TOPICS,
     UNROUTED,
+    UNROUTED_AGAIN,
     WAITS,
     Arguments,
     dead,
@@ -101,6 +102,9 @@ def shared(version: Version) -> list[Thing]:
     """
     found: list[Thing] = [
         Exchange(UNROUTED, "fanout"),
+        Exchange(UNROUTED_AGAIN, "fanout"),
+        Queue(UNROUTED_AGAIN, unrouted_arguments(version, UNROUTED)),
+        Binding(UNROUTED_AGAIN, UNROUTED_AGAIN, ""),
         Queue(UNROUTED, unrouted_arguments(version)),
         Binding(UNROUTED, UNROUTED, ""),
         Exchange(LANE_EXCHANGE, "direct", lane_exchange_arguments()),
