@@ -69,9 +69,13 @@ class ControlThread:
         thread, self._thread = self._thread, None
         if thread is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._loop.call_soon_threadsafe(self._soon.set)
+        self._loop.call_soon_threadsafe(self._end)
         await asyncio.to_thread(thread.join, 10)
+
+    def _end(self) -> None:
+        # Both in one call: what is called after the first has ended the loop would find it closed.
+        self._stopping.set()
+        self._soon.set()
 
     def promote_soon(self) -> None:
         """Somebody enqueued, perhaps a delayed job; callable from the main loop."""
