@@ -76,13 +76,20 @@ async def test_the_port_of_the_management_api_is_told(vhost: Vhost, caplog: pyte
 async def test_a_port_that_speaks_something_else_is_told_at_once(answer: bytes, told: str) -> None:
     """It keeps the connection: no end of the stream tells that nothing more comes."""
 
-    async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    left = asyncio.Event()
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(answer)
+        await reader.read()
+        writer.close()
+        left.set()
 
     server = await asyncio.start_server(greet, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     with pytest.raises(ConfigError, match=f"^url: RabbitMQ at 127.0.0.1:{port}/v {told}"):
         await Link(Endpoint(f"amqp://u:hunter22@127.0.0.1:{port}/v"), name="test").open()
+    async with asyncio.timeout(45):
+        await left.wait()
     server.close()
 
 
