@@ -47,7 +47,7 @@ class Scale:
 
 RATES: dict[Job, float] = {"noop": 250.0, "archive": 100.0}
 FULL = Scale("full", 2, 1.0, 1, 1200, RATES, {"noop": 10_000, "archive": 1000}, quiet=10.0, attempts=2)
-QUICK = Scale("quick", 1, 0.0, 100, 80, RATES, {"noop": 500, "archive": 50}, quiet=0.0, attempts=1, settings=1)
+QUICK = Scale("quick", 1, 0.04, 100, 80, RATES, {"noop": 500, "archive": 50}, quiet=0.0, attempts=1, settings=1)
 
 
 @dataclass(frozen=True)
