@@ -75,7 +75,6 @@ async def test_the_port_of_the_management_api_is_told(vhost: Vhost, caplog: pyte
 )
 async def test_a_port_that_speaks_something_else_is_told_at_once(answer: bytes, told: str) -> None:
     """It keeps the connection: no end of the stream tells that nothing more comes."""
-
     left = asyncio.Event()
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
