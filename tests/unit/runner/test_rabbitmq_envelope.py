@@ -5,7 +5,15 @@ from datetime import UTC, datetime
 import pytest
 
 from workerpool.sources.base import NewJob
-from workerpool.sources.rabbitmq.deadletters import DeadJob, decode_dead, encode_dead
+from workerpool.sources.rabbitmq.deadletters import (
+    BARE,
+    MOST_ERROR,
+    DeadJob,
+    decode_dead,
+    encode_again,
+    encode_dead,
+    smaller,
+)
 from workerpool.sources.rabbitmq.envelope import (
     Envelope,
     Invalid,
@@ -113,6 +121,34 @@ def test_a_dead_letter_keeps_the_payload_as_it_was(payload: str, raw: bytes | No
         assert (read_by_others.worker, read_by_others.retries) == ("w", 3)
 
 
+@pytest.mark.parametrize(
+    ("payload", "raw"), [('{"a": 1}', None), ("no json", None), ("", b"\xff\x00")], ids=["json", "text", "bytes"]
+)
+def test_a_dead_letter_as_it_came_says_the_same_in_headers(payload: str, raw: bytes | None) -> None:
+    letter = DeadJob(FULL._replace(payload=payload, headers='{"t": "x"}'), "error", "no ☃", "w", 7, raw)
+    whole, table, bare = smaller(letter)
+    for body, headers in (whole, table):
+        assert body == (raw or payload.encode())
+        properties = Properties(headers | {"x-death": [{"count": 1}]})
+        assert decode_dead("orders", body, properties, NOW, fresh) == letter
+        assert encode_again(letter, properties) == whole
+    assert table[1]["t"] == "x"
+    read_bare = decode_dead("orders", bare[0], Properties(bare[1]), NOW, fresh)
+    assert read_bare == letter._replace(
+        envelope=letter.envelope._replace(headers=None, key=None), error=letter.error + BARE
+    )
+
+
+@pytest.mark.parametrize("headers", [None, "3", "no json", '{"x-death": 1}', '{"workerpool-id": 1}'])
+def test_headers_that_mean_something_else_to_a_broker_become_no_table(headers: str | None) -> None:
+    assert len(list(smaller(DeadJob(FULL._replace(headers=headers), "error", "", "w", 7)))) == 2
+
+
+def test_the_error_of_a_dead_letter_as_it_came_fits_into_a_frame() -> None:
+    *_, (_, headers) = smaller(DeadJob(FULL, "error", "\udc80" * 200_000, "w", 7))
+    assert headers["workerpool-error"] == "?" * (MOST_ERROR - len(BARE)) + BARE
+
+
 def test_what_the_broker_buried_is_a_dead_letter_too() -> None:
     died = datetime(2027, 1, 15, tzinfo=UTC)
     letter = decode_dead("orders", b'{"n": 1}', Properties({"x-death": [{"time": died}]}), NOW, fresh)
@@ -123,5 +159,5 @@ def test_what_the_broker_buried_is_a_dead_letter_too() -> None:
 def test_what_was_rejected_is_not_said_to_have_crashed() -> None:
     body, headers = encode(FULL)
     letter = decode_dead("orders", body, Properties({**headers, "x-death": [{"reason": "rejected"}]}), NOW, fresh)
-    assert (letter.reason, letter.error.startswith("rejected as it came")) == ("error", True)
+    assert (letter.reason, letter.error.startswith("rejected by another")) == ("error", True)
     assert letter.envelope == FULL

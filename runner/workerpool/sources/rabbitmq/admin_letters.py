@@ -15,7 +15,7 @@ from workerpool.sources.rabbitmq.admin_desk import Desk, moment
 from workerpool.sources.rabbitmq.admin_letter import Letter, letter_of, matches, ready_again, told
 from workerpool.sources.rabbitmq.browsing import WINDOW, Browser, depth
 from workerpool.sources.rabbitmq.crashes import delivery_number
-from workerpool.sources.rabbitmq.deadletters import encode_dead
+from workerpool.sources.rabbitmq.deadletters import encode_again
 from workerpool.sources.rabbitmq.envelope import is_own, milliseconds
 from workerpool.sources.rabbitmq.messages import Arrival
 from workerpool.sources.rabbitmq.outgoing import Outgoing
@@ -121,5 +121,8 @@ class Letters:
         if any(number >= limits.near for _, number in numbered):
             mark = await limits.mark(browser.name, WORN)
             worn = [it for it, number in numbered if mark is not None and number >= mark]
-            copies = [(arrival, Outgoing("", browser.name, *encode_dead(letter))) for arrival, letter in worn]
+            copies = [
+                (arrival, Outgoing("", browser.name, *encode_again(letter, arrival.properties)))
+                for arrival, letter in worn
+            ]
             await self.desk.replace(browser, copies)

@@ -6,6 +6,7 @@ A prefetch holds for the consumers that are started after it was set, so another
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from aiormq.abc import DeliveredMessage
@@ -56,8 +57,18 @@ class Consumers:
             return []
         return [lane for lane, it in self._running.items() if it.tag not in channel.consumers]
 
-    async def ensure(self, channel: Channel, epoch: int, lanes: Iterable[tuple[str, str]], prefetch: int) -> None:
-        """Every lane (of the queue named first) has a consumer with this prefetch. Raises what aiormq raises."""
+    async def ensure(
+        self,
+        channel: Channel,
+        epoch: int,
+        lanes: Iterable[tuple[str, str]],
+        prefetch: int,
+        crowded: AbstractSet[str] = frozenset(),
+    ) -> None:
+        """Every lane (of the queue named first) has a consumer with this prefetch. Raises what aiormq raises.
+
+        ``crowded``: lanes that get a new one in any case, on which what the old one got doesn't count.
+        """
         async with self._lock:
             if self.epoch != epoch or self._channel is not channel:
                 self.epoch, self._channel, self._running = epoch, channel, {}
@@ -65,7 +76,7 @@ class Consumers:
                 running = self._running.get(lane)
                 if running is None or running.tag not in channel.consumers:
                     await self._start(channel, queue, lane, prefetch)
-                elif running.prefetch != prefetch:
+                elif running.prefetch != prefetch or lane in crowded:
                     await self._start(channel, queue, lane, prefetch)
                     await channel.basic_cancel(running.tag)
                     self.link.consumers().pop(running.tag.encode(), None)

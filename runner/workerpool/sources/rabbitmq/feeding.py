@@ -115,8 +115,10 @@ class Feeding:
             self.declared = False
         channel = await self._channel()
         wanted = [(queue, lane) for queue, buffer in self.buffers.items() for lane in buffer.lanes]
+        holding = self.intake.holding
+        crowded, holding.crowded = holding.crowded, set()
         with translated(self.link.endpoint):
-            await self.consumers.ensure(channel, self.link.epoch, wanted, self.prefetch)
+            await self.consumers.ensure(channel, self.link.epoch, wanted, self.prefetch, crowded)
 
     async def _stop(self) -> None:
         with translated(self.link.endpoint):

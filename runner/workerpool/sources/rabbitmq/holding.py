@@ -20,11 +20,16 @@ REMEMBERED: Final = 4096
 
 @dataclass(slots=True)
 class Holding:
-    """Deliveries of the current epoch that are not settled. A loss of the channel empties it."""
+    """Deliveries of the current epoch that are not settled. A loss of the channel empties it.
+
+    ``crowded``: lanes of which something was set aside, so that their consumers have less room than they need.
+    """
 
     link: Link
     jobs: dict[int, Delivery] = field(default_factory=dict)
     unsettled: Counter[str] = field(default_factory=Counter)
+    crowded: set[str] = field(default_factory=set)
+    _aside: dict[int, Delivery] = field(default_factory=dict)
     _acks: Acks = field(default_factory=Acks)
     _recent: OrderedDict[tuple[str, str], None] = field(default_factory=OrderedDict)
 
@@ -93,16 +98,26 @@ class Holding:
         for it in deliveries:
             if self.is_free(it):
                 channel = self.link.consume_channel()
-                await self._nack(channel, it, requeue=True)
+                await self._nack(channel, it)
 
-    async def reject(self, it: Delivery) -> None:
-        """Leaves a delivery to the broker, which makes a dead letter of the message as it came.
+    def set_aside(self, it: Delivery) -> None:
+        """Keeps a delivery that nothing can be done for, in nobody's way: neither a job any more, nor acknowledged."""
+        it.over, it.readable = True, False
+        # There may be many of them, and each is large.
+        it.envelope = it.envelope._replace(payload="", headers=None)
+        if self.is_current(it):
+            self._forget(it)
+            self._aside[it.tag] = it
+            self.crowded.add(it.lane)
 
-        Nothing for a delivery of an older epoch: the message comes again. Raises as ``requeue``.
-        """
-        if not it.over and self.is_current(it):
-            await self._nack(self.link.consume_channel(), it, requeue=False)
-        it.over = True
+    def taken_up(self, moment: float) -> list[Delivery]:
+        """Takes out what was set aside and arrived until ``moment`` (steady seconds), to be given back."""
+        found = [it for it in self._aside.values() if it.since <= moment]
+        for it in found:
+            del self._aside[it.tag]
+            it.over = False
+            self.unsettled[it.envelope.queue] += 1
+        return found
 
     def lost(self) -> list[Job]:
         """The channel is gone and with it everything; returns the jobs that were handed out."""
@@ -110,6 +125,8 @@ class Holding:
         self.jobs = {}
         self.unsettled = Counter()
         self._acks = Acks()
+        self._aside.clear()
+        self.crowded.clear()
         return jobs
 
     def _remember(self, message: tuple[str, str]) -> None:
@@ -118,10 +135,10 @@ class Holding:
         if len(self._recent) > REMEMBERED:
             self._recent.popitem(last=False)
 
-    async def _nack(self, channel: AbstractChannel, it: Delivery, *, requeue: bool) -> None:
+    async def _nack(self, channel: AbstractChannel, it: Delivery) -> None:
         it.over = True
         self._forget(it)
-        await channel.basic_nack(it.tag, requeue=requeue, wait=False)
+        await channel.basic_nack(it.tag, requeue=True, wait=False)
         # Not before it is on its way: an acknowledgement of several would take it in.
         self._acks.gone(it.tag)
 

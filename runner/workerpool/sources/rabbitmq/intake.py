@@ -1,24 +1,28 @@
 """Arrivals, sorted: ready jobs go to their queue's buffer at once, what needs a word with the broker waits for it.
 
-Four kinds need one: messages that can't be jobs, jobs that are not due, jobs that were delivered before (how many
-crashes is that?), and those that this process settled already without the broker getting to know.
+Four kinds need one: messages that are dead (they can't be jobs, or were set aside), jobs that are not due, jobs that
+were delivered before (how many crashes is that?), and those that this process settled already without the broker
+getting to know.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from workerpool.errors import SourceError
 from workerpool.sources.rabbitmq.buffer import Buffer
 from workerpool.sources.rabbitmq.crashes import charged, delivery_number, is_uncounted
+from workerpool.sources.rabbitmq.deadletters import DeadJob
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.envelope import Envelope, Invalid, encode, is_own
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.ladder import KEPT
 from workerpool.sources.rabbitmq.marks import Marks, Numbered, Question
 from workerpool.sources.rabbitmq.messages import Arrival, job_of
-from workerpool.sources.rabbitmq.outcomes import Plan, invalid, waiting
+from workerpool.sources.rabbitmq.outcomes import Plan, buried, invalid, waiting
 from workerpool.sources.rabbitmq.outgoing import Outgoing
 from workerpool.sources.rabbitmq.settling import Settling
 
@@ -59,10 +63,11 @@ class Intake:
     max_payload: int = 0
     last: float = float("-inf")
     resolving: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _broken: list[tuple[Delivery, Invalid]] = field(default_factory=list)
+    _broken: list[tuple[Delivery, Invalid | DeadJob]] = field(default_factory=list)
     _early: list[Delivery] = field(default_factory=list)
     _again: list[tuple[Delivery, bool]] = field(default_factory=list)
     _settled: list[Delivery] = field(default_factory=list)
+    _unburied: str = ""
 
     def arrived(self, it: Arrival, epoch: int) -> bool:
         """Takes one arrival; whether a job is ready by it, or may be once the broker was asked."""
@@ -123,17 +128,21 @@ class Intake:
 
     async def _resolve(self) -> int:
         again = 0
+        if self._settled:
+            done, self._settled = self._settled, []
+            log.info("%d jobs that were settled already came again and are not run twice", len(done))
+            await self.holding.ack(done)
         if self._again:
             again = await self._judge()
         if self._early:
             await self._send_on()
         if self._broken:
             await self._bury()
-        if self._settled:
-            done, self._settled = self._settled, []
-            log.info("%d jobs that were settled already came again and are not run twice", len(done))
-            await self.holding.ack(done)
         return again
+
+    def _forget(self, deliveries: AbstractSet[Delivery]) -> None:
+        self._again = [entry for entry in self._again if entry[0] not in deliveries]
+        self._early = [it for it in self._early if it not in deliveries]
 
     def _forget_over(self) -> None:
         self._broken = [entry for entry in self._broken if not entry[0].over]
@@ -148,9 +157,8 @@ class Intake:
     def withdraw(self, ids: frozenset[int]) -> Withdrawn:
         """Takes out the jobs of these ids that nobody settles, here and in the buffers."""
         again = [entry for entry in self._again if entry[0].envelope.id in ids and self.holding.is_free(entry[0])]
-        self._again = [entry for entry in self._again if entry not in again]
         other = [it for it in self._early if it.envelope.id in ids and self.holding.is_free(it)]
-        self._early = [it for it in self._early if it not in other]
+        self._forget({*(it for it, _ in again), *other})
         for buffer in self.buffers.values():
             found = [it for it in buffer.find(ids) if self.holding.is_free(it)]
             for it in found:
@@ -170,6 +178,9 @@ class Intake:
         if self.holding.was_settled(it):
             self._settled.append(it)
             return False
+        if (letter := self.settling.condemned(it)) is not None:
+            self._broken.append((it, letter))
+            return False
         if not it.number:
             return self._place(it, self.wall())
         self._again.append((it, uncounted))
@@ -188,20 +199,30 @@ class Intake:
         return False
 
     async def _bury(self) -> None:
-        broken = self._broken
+        """No claim fails for what is dead: it waits for the next call."""
         now = round(self.wall() * 1000)
-        plans = [self._letter(it, refused, now) for it, refused in broken if self.holding.is_free(it)]
+        plans = [_letter(it, refused, now) for it, refused in self._broken if self.holding.is_free(it)]
+        why = ""
+        try:
+            await self.settling.carry_out(plans)
+        except SourceError as error:
+            why = str(error)
+        if why and why != self._unburied:
+            log.warning("Some dead letters wait for the broker: %s", why)
+        self._unburied = why
         for plan in plans:
-            log.error(
-                "Dead letter (invalid): a message of %s: %s", plan.delivery.lane, plan.record and plan.record["error"]
-            )
-        await self.settling.carry_out(plans)
-        self._broken = [entry for entry in self._broken if entry not in broken]
+            if plan.delivery.recorded and plan.record is not None:
+                log.error(
+                    "Dead letter (%s): a message of %s: %s",
+                    plan.record["reason"],
+                    plan.delivery.lane,
+                    plan.record["error"],
+                )
 
     async def _send_on(self) -> None:
         early, now = [it for it in self._early if self.holding.is_free(it)], self.wall()
         await self._copy([(it, waiting(it.charged(), _remaining(it.envelope, now))) for it in early])
-        self._early = [it for it in self._early if it not in early]
+        self._forget(set(early))
 
     async def _judge(self) -> int:
         asked = [entry for entry in self._again if self.holding.is_free(entry[0])]
@@ -217,24 +238,26 @@ class Intake:
             found = dict(zip((it.tag for it, _ in asked if it.message_id), answers, strict=True))
         copied: list[Delivery] = []
         # What was given back or cancelled while the broker was asked is in other hands.
-        asked = [entry for entry in asked if entry in self._again and self.holding.is_free(entry[0])]
+        here = {it for it, _ in self._again}
+        asked = [entry for entry in asked if entry[0] in here and self.holding.is_free(entry[0])]
         for it, uncounted in asked:
             it.crashes = found.get(it.tag, charged(it.envelope.crashes, it.number, frozenset(), frozenset()))
             # A foreign message has nothing by which it could be known again: its copy has.
             if it.message_id is None or uncounted or it.number >= self.rehome_at:
                 copied.append(it)
         settled = set(copied)
-        self._again = [entry for entry in self._again if entry not in asked or entry[0] in settled]
-        for it, _ in asked:
-            if it not in settled:
-                self._place(it, self.wall())
+        ready = [it for it, _ in asked if it not in settled]
+        self._forget(set(ready))
+        for it in ready:
+            self._place(it, self.wall())
         await self._copy([(it, Outgoing("", it.lane, *encode(it.charged()))) for it in copied])
-        self._again = [entry for entry in self._again if entry[0] not in settled]
+        self._forget(settled)
         return len(copied)
 
     async def _copy(self, copies: Sequence[tuple[Delivery, Outgoing]]) -> None:
         """Replaces each delivery by its copy; what can't be published is buried instead of being in the way of all."""
         good: list[tuple[Delivery, Outgoing]] = []
+        bad: set[Delivery] = set()
         for it, copy in copies:
             why = self.settling.routing.unsayable(copy)
             if why is None:
@@ -243,24 +266,16 @@ class Intake:
                 it.readable = False
                 broken = Invalid(it.envelope, it.envelope.payload.encode(), f"can't be published again: {why}")
                 self._broken.append((it, broken))
-                self._again = [entry for entry in self._again if entry[0] is not it]
-                self._early = [other for other in self._early if other is not it]
+                bad.add(it)
+        self._forget(bad)
         if good:
             await self.settling.replace([it for it, _ in good], [copy for _, copy in good])
 
-    def _letter(self, it: Delivery, refused: Invalid, now: int) -> Plan:
-        """The dead letter of a message that can't be a job; without its headers where nobody could publish those."""
-        whole, plan = it.envelope, invalid(it, refused.body, f"the payload {refused.why}", now)
-        if self._is_unsayable(plan):
-            it.envelope = whole._replace(headers=None, key=None)
-            bare = invalid(it, refused.body, f"the payload {refused.why}", now)
-            if not self._is_unsayable(bare):
-                return bare
-            it.envelope = whole
-        return plan
 
-    def _is_unsayable(self, plan: Plan) -> bool:
-        return any(self.settling.routing.unsayable(message) for message in plan.outgoing)
+def _letter(it: Delivery, refused: Invalid | DeadJob, now: int) -> Plan:
+    if isinstance(refused, DeadJob):
+        return buried(it, refused)
+    return invalid(it, refused.body, f"the payload {refused.why}", now)
 
 
 def _remaining(job: Envelope, now: float) -> float:

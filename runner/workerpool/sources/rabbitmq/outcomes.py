@@ -1,12 +1,12 @@
 """Outcomes as what they mean on a broker: what to publish, what to record, whether the unique key is free. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from workerpool.errors import PayloadError
 from workerpool.outcome import DeadLetter, DeadReason, Expired, Interrupted, Output, Retry, Succeeded
 from workerpool.sources.base import Settlement
-from workerpool.sources.rabbitmq.deadletters import DeadJob, encode_dead
+from workerpool.sources.rabbitmq.deadletters import DeadJob, encode_dead, smaller
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.envelope import Envelope, encode
 from workerpool.sources.rabbitmq.history import Record, finished_record
@@ -22,13 +22,13 @@ FRAME: Final = 131_064
 class Plan(NamedTuple):
     """What settles one delivery, before its acknowledgement. ``record`` is None for a job that isn't over.
 
-    ``letter``: it is a dead letter among those of its queue, where the broker can put the message too, as it came.
+    ``letter``: what ``outgoing`` says, when that is the dead letter among those of its queue.
     """
 
     delivery: Delivery
     outgoing: Sequence[Outgoing]
     record: Record | None
-    letter: bool = False
+    letter: DeadJob | None = None
 
 
 NOTHING: Final[Sequence[Outgoing]] = ()
@@ -52,6 +52,14 @@ def plan(it: Settlement, now: int, fresh: Callable[[], int]) -> Plan:
             return Plan(delivery, NOTHING, finished_record(job, "expired", now, worker=worker))
         case other:
             raise AssertionError(f"{other!r} is no outcome to carry out")
+
+
+def ways(plan: Plan) -> Iterator[Plan]:
+    """The plan, and others that settle the same by smaller messages, where there are any."""
+    yield plan
+    if plan.letter is not None:
+        for body, headers in smaller(plan.letter):
+            yield plan._replace(outgoing=(Outgoing("", plan.outgoing[0].routing_key, body, headers),))
 
 
 def again(job: Envelope, now: int, delay: float) -> Outgoing:
@@ -92,10 +100,14 @@ def unsayable(message: Outgoing) -> str | None:
 
 def invalid(delivery: Delivery, body: bytes, error: str, now: int) -> Plan:
     """A message that can't be a job at all."""
-    job = delivery.charged()
-    letter = DeadJob(job, str(DeadReason.INVALID), error, "", now, raw=body)
-    record = finished_record(job, "dead", now, worker="", error=error, reason=letter.reason)
-    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter=True)
+    return buried(delivery, DeadJob(delivery.charged(), str(DeadReason.INVALID), error, "", now, raw=body))
+
+
+def buried(delivery: Delivery, letter: DeadJob) -> Plan:
+    """A message whose dead letter is known."""
+    job, error, reason = letter.envelope, letter.error, letter.reason
+    record = finished_record(job, "dead", letter.died, worker=letter.worker, error=error, reason=reason)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter)
 
 
 def _dead(
@@ -115,7 +127,7 @@ def _dead(
     if outcome.outputs:
         return Plan(delivery, _topics(outcome.outputs, now, fresh), record)
     letter = DeadJob(job, reason, outcome.error, it.worker, now)
-    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter=True)
+    return Plan(delivery, (Outgoing("", dead(job.queue), *encode_dead(letter)),), record, letter)
 
 
 def _topics(outputs: Sequence[Output], now: int, fresh: Callable[[], int]) -> Sequence[Outgoing]:

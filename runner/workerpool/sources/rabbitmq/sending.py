@@ -104,6 +104,10 @@ class Sender:
         """Bytes of the largest message that the broker takes, None as long as it has refused none."""
         return self._most
 
+    def try_again(self) -> None:
+        """What the broker has said of sizes may hold no more: the next message that is too large asks it again."""
+        self._most = None
+
     def _channel(self) -> Channel:
         if self._link.blocked:
             raise SourceUnavailable(

@@ -1,23 +1,28 @@
 """Carries outcomes out, in the order that loses nothing: publish, confirm, record, free the key, acknowledge."""
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from workerpool.errors import ConfigError, PayloadError, SourceError, SourceUnavailable
+from workerpool.sources.rabbitmq.deadletters import DeadJob
 from workerpool.sources.rabbitmq.delivery import Delivery
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.faults import translated
 from workerpool.sources.rabbitmq.holding import Holding
 from workerpool.sources.rabbitmq.keys import Keys
-from workerpool.sources.rabbitmq.outcomes import Plan
+from workerpool.sources.rabbitmq.outcomes import Plan, ways
 from workerpool.sources.rabbitmq.outgoing import Fate, Outgoing
-from workerpool.sources.rabbitmq.rejecting import is_kept
 from workerpool.sources.rabbitmq.routing import Routing
 from workerpool.sources.rabbitmq.streamlog import StreamLog
 
 log = logging.getLogger("workerpool.rabbitmq")
+
+REMEMBERED: Final = 1024
+"""Messages whose dead letter is known when they come again; without their payloads."""
 
 
 class Unfinished(SourceUnavailable):
@@ -31,12 +36,17 @@ class Unfinished(SourceUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Settling:
-    """Settles deliveries. How far a broken off settlement got is noted in them."""
+    """Settles deliveries. How far a broken off settlement got is noted in them.
+
+    A message whose dead letter is too large for the broker is dead as it came, which the broker took once. Where it
+    takes not even that any more, the delivery is set aside until it does.
+    """
 
     routing: Routing
     history: StreamLog
     keys: Keys
     holding: Holding
+    _waiting: OrderedDict[tuple[str, str], DeadJob] = field(default_factory=OrderedDict)
 
     async def carry_out(self, plans: Sequence[Plan]) -> None:
         """Carries out what the broker takes; ``delivery.over`` tells which.
@@ -55,7 +65,7 @@ class Settling:
                 await self._free(done)
                 await self.holding.ack([plan.delivery for plan in done])
                 if isinstance(failure, PayloadError):
-                    await self._leave([plan for plan in left if plan.letter and not plan.delivery.over])
+                    self._set_aside([plan for plan in left if not plan.delivery.over])
         finally:
             for plan in left:
                 plan.delivery.settling = False
@@ -88,9 +98,15 @@ class Settling:
         try:
             return await self._send(plans)
         except PayloadError as error:
-            # Nothing was sent: the others go without what the broker will never take.
-            await self._send([plan for plan in plans if self._impossible(plan) is None])
-            return error
+            never = error
+        # Nothing was sent: the others go without what the broker will never take.
+        found = [(plan, self._way(plan)) for plan in plans]
+        failure = await self._send([way for _, way in found if way is not None])
+        for plan, way in found:
+            if way is not plan and plan.delivery.routed:
+                job = plan.delivery.envelope
+                log.error("Dead letter, as it came: job %d of %s: %s", job.id, job.queue, self._impossible(plan))
+        return never if any(way is None for _, way in found) else failure
 
     async def _send(self, plans: Sequence[Plan]) -> SourceError | ConfigError | None:
         if not plans:
@@ -109,19 +125,37 @@ class Settling:
         reasons = (self.routing.unsayable(message) for message in plan.outgoing)
         return next((why for why in reasons if why is not None), None)
 
-    async def _leave(self, letters: Sequence[Plan]) -> None:
-        """Dead letters that the broker will never take: it has the jobs themselves, and makes dead letters of those."""
-        for plan in letters:
-            it, record = plan.delivery, plan.record
-            why = self._impossible(plan)
-            if record is None or why is None or not await is_kept(self.holding.link, it.envelope.queue, it.lane):
+    def condemned(self, it: Delivery) -> DeadJob | None:
+        """The dead letter of a message that was set aside and came again."""
+        letter = self._waiting.get((it.lane, it.message_id)) if it.message_id is not None else None
+        return letter and letter._replace(envelope=it.charged())
+
+    def _way(self, plan: Plan) -> Plan | None:
+        """A plan as the broker takes it, None when it never will."""
+        return next((it for it in ways(plan) if self._impossible(it) is None), None)
+
+    def _set_aside(self, plans: Sequence[Plan]) -> None:
+        """Messages that can be no dead letter in any way. They are seen to again when they come again."""
+        for plan in plans:
+            it, letter = plan.delivery, plan.letter
+            if letter is None or self._way(plan) is not None:
                 continue
-            log.error("Dead letter, as the job came: job %d of %s: %s", record["id"], record["queue"], why)
-            if not it.recorded:
-                said = f"{record.get('error')}; the dead letter is the job as it came, without this text: {why}"
-                await self._record([plan._replace(record=record | {"error": said})])
-            await self._free([plan])
-            await self.holding.reject(it)
+            message = (it.lane, it.message_id or "")
+            if message not in self._waiting:
+                log.error(
+                    "Set aside until the broker takes it as a dead letter (%s): job %d of %s: %s",
+                    letter.reason,
+                    letter.envelope.id,
+                    it.lane,
+                    self._impossible([*ways(plan)][-1]),
+                )
+            if it.message_id is not None:
+                self._waiting[message] = letter._replace(
+                    envelope=letter.envelope._replace(payload="", headers=None), raw=None
+                )
+                if len(self._waiting) > REMEMBERED:
+                    self._waiting.popitem(last=False)
+            self.holding.set_aside(it)
 
     async def _record(self, plans: Sequence[Plan]) -> None:
         if plans:

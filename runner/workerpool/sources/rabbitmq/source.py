@@ -159,12 +159,13 @@ class RabbitmqSource(Wired):
             try:
                 await parts.settling.carry_out(plans)
             except Unfinished as error:
-                self.totals.count([it for it in carried if it.job.handle.over])
                 refused = [it for it in carried if not it.job.handle.over]
                 # No job is at fault for what the broker may take later.
                 cause = error.cause if isinstance(error.cause, PayloadError) else error
                 raise PartlySettled(cause, stale, refused) from None
-            self.totals.count(carried)
+            finally:
+                # Whatever went wrong, nobody settles these again.
+                self.totals.count([it for it in carried if it.job.handle.over])
         return stale
 
     async def mark(self, job: Job) -> bool:
@@ -272,7 +273,7 @@ class RabbitmqSource(Wired):
             unclaimed = [it for buffer in parts.buffers.values() for it in buffer.clear()]
             unclaimed += parts.intake.unresolved
             parts.intake.clear()
-        await parts.returning.give_back(unclaimed)
+        await parts.returning.give_back([*unclaimed, *parts.holding.taken_up(self.clock())])
         await parts.returning.hand_over(parts.holding.left_before(self.clock()))
 
     def _ready(self) -> None:

@@ -29,6 +29,11 @@ UNASKED: Final = 1.0
 """Seconds after a claim from which on what needs a word with the broker is seen to here: a busy runner claims none."""
 LONGEST_HELD: Final = 300.0
 """Seconds that a job may wait here for a slot: the broker ends a channel that holds one for 30 minutes."""
+ASIDE: Final = 1200.0
+"""Seconds after which what was set aside is seen to again, by giving it back: nobody may hold it for 30 minutes.
+
+Not oftener: it may count as a delivery in vain, of which the queue allows a limited number.
+"""
 LEFT: Final = 30.0
 """Seconds after which a job that a handler declared lost, though it was not, goes to another runner.
 
@@ -40,7 +45,7 @@ Not at once: a handler that always says so would get it again and again without 
 class Upkeep:
     """``clock``: steady seconds. ``silence``: seconds without an arrival that make a hungry runner suspicious.
 
-    ``left``: seconds that a job which was given up without an outcome stays here.
+    ``left``: seconds that a job which was given up without an outcome stays here, ``aside``: what was set aside.
     ``asked``: the queues that the last claim asked for, ``asked_at`` when (steady seconds); ``hungry``: it got less
     than it asked for; ``starved``: one did although the prefetch was used up.
     """
@@ -52,6 +57,7 @@ class Upkeep:
     clock: Callable[[], float]
     silence: float = SILENCE
     left: float = LEFT
+    aside: float = ASIDE
     watchdog: Watchdog = field(default_factory=Watchdog)
     hungry: bool = False
     asked: tuple[str, ...] = ()
@@ -120,7 +126,7 @@ class Upkeep:
             return
         starved, self.starved = self.starved, False
         adjusted = prefetch.adjusted(feeding.prefetch, feeding.slots, self._rate, self.totals.mean, starved=starved)
-        if adjusted != feeding.prefetch or feeding.consumers.missing:
+        if adjusted != feeding.prefetch or feeding.consumers.missing or self.parts.holding.crowded:
             feeding.prefetch = adjusted
             await feeding.consume()
 
@@ -136,12 +142,27 @@ class Upkeep:
     async def _returning(self) -> None:
         """What waits here too long is another runner's."""
         await self._give_back_old()
+        await self._take_up()
         left = self.parts.holding.left_before(self.clock() - self.left)
         if left:
             log.warning(
                 "%d jobs whose handlers raised LeaseLost were not lost; they go back to their queues", len(left)
             )
             await self.parts.returning.hand_over(left)
+
+    async def _take_up(self) -> None:
+        """What was set aside is given back, and seen to again by whoever gets it."""
+        holding = self.parts.holding
+        aside = holding.taken_up(self.clock() - self.aside)
+        if not aside:
+            return
+        self.parts.sender.try_again()
+        try:
+            await self.parts.returning.give_back(aside)
+        finally:
+            for it in aside:
+                if not it.over:
+                    holding.set_aside(it)
 
     async def _give_back_old(self) -> None:
         moment = self.clock() - LONGEST_HELD
