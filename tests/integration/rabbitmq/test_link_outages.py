@@ -43,12 +43,6 @@ async def test_tls_with_a_private_authority_works_and_without_it_says_what_is_mi
             await Link(Endpoint(place.tls_url, ca_file), name="test").open()
 
 
-async def test_tls_spoken_to_a_plain_port_is_unavailable_and_not_a_hang(place: Vhost) -> None:
-    url = place.tls_url.replace(str(place.broker.tls_port), str(place.broker.amqp_port))
-    with pytest.raises(SourceUnavailable):
-        await Link(Endpoint(url), name="test").open()
-
-
 async def test_a_restart_and_a_kill_are_outlived(place: Vhost) -> None:
     async with linked(place.url) as watched:
         await _send(watched, b"0")
