@@ -5,6 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
+from tests.support.waiting import eventually
 from workerpool.errors import SchemaError, SourceError
 from workerpool.sources.postgres import migrate as module
 from workerpool.sources.postgres.migrate import Migration, available, check, compare, migrate
@@ -25,6 +26,23 @@ async def test_several_migrators_at_once_apply_each_migration_once(empty_databas
     assert any(state.pending for state in before)
     assert await applied(empty_database) == [migration.version for migration in available()]
     assert (await check(empty_database)).current
+
+
+async def test_a_migration_is_dated_when_it_was_applied_and_not_when_its_turn_was_waited_for(
+    empty_database: str,
+) -> None:
+    connection = await asyncpg.connect(empty_database)
+    try:
+        await connection.execute("select pg_advisory_lock(hashtext('workerpool.migrate'))")
+        migrating = asyncio.create_task(migrate(empty_database))
+        waiting = "select exists (select from pg_locks where not granted)"
+        await eventually(lambda: connection.fetchval(waiting), "the migration waits for its turn")
+        turn = await connection.fetchval("select clock_timestamp()")
+        await connection.execute("select pg_advisory_unlock_all()")
+        await migrating
+        assert await connection.fetchval("select min(applied_at) from workerpool.migration") > turn
+    finally:
+        await connection.close()
 
 
 async def test_checking_changes_nothing(empty_database: str) -> None:

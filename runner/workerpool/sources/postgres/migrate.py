@@ -139,7 +139,9 @@ async def _apply_next(connection: Connection) -> bool:
             "checksum text not null, applied_at timestamptz not null default now())"
         )
         await connection.execute(
-            "insert into workerpool.migration (version, name, checksum) values ($1, $2, $3)",
+            # The column's default is when the transaction began, before it waited for the lock.
+            "insert into workerpool.migration (version, name, checksum, applied_at) "
+            "values ($1, $2, $3, clock_timestamp())",
             migration.version,
             migration.name,
             migration.checksum,
