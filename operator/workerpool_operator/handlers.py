@@ -18,6 +18,9 @@ Told = Callable[[Resource, str | None, Body], None]
 WATCH_SECONDS = 600
 REQUEST_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
+# Seconds between attempts to reach the API server; who is refused for a minute gives up. Growing ones, as kopf has,
+# would leave the watches blind for up to 21 s after an outage is over.
+RETRIES = (1, 1, 2, 3, *(5,) * 11)
 
 
 def registry_for(told: Told, account: ServiceAccount | None) -> kopf.OperatorRegistry:
@@ -56,6 +59,7 @@ def settings_for_kopf() -> kopf.OperatorSettings:
     settings.watching.server_timeout = WATCH_SECONDS
     settings.watching.connect_timeout = CONNECT_SECONDS
     settings.networking.request_timeout = REQUEST_SECONDS
+    settings.networking.error_backoffs = RETRIES
     settings.process.ultimate_exiting_timeout = None
     for resource in (DEPLOYMENTS, DISRUPTION_BUDGETS, PODS):
         settings.watching.label_selectors[_address(resource)] = selector_of(resource) or ""

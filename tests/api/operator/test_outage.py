@@ -17,7 +17,7 @@ def test_an_outage_of_the_api_server_is_survived(shop: Shop) -> None:
         shop.until(lambda: "Could not reconcile" in shop.operator.log(), "an attempt that failed")
     finally:
         shop.server.start()
-    assert shop.operator.ready()
-    shop.until(lambda: shop.size() == 3, "three replicas", seconds=30)
+    shop.until(shop.operator.ready, "the operator is ready")
+    shop.until(lambda: shop.size() == 3, "three replicas")
     shop.kubectl("delete", "deployment", "orders")
-    shop.until(lambda: shop.size() is not None, "the Deployment again: the watches work", seconds=30)
+    shop.until(lambda: shop.size() is not None, "the Deployment again: the watches work")
