@@ -7,7 +7,7 @@ import asyncio
 import sys
 import urllib.request
 
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from workerpool.probe_server import ProbeServer
 from workerpool.probes import Answer
 from workerpool_contract.environment import RunnerSettings

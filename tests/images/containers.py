@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.cluster.images.docker import Docker, DockerError
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from workerpool_contract.names import ENV_PROBE_HOST, ENV_PROBE_PORT
 
 RESTRICTED = ("--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges")

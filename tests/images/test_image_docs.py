@@ -16,7 +16,7 @@ from tests.cluster.images.places import ROOT
 from tests.e2e.executable_docs import blocks
 from tests.images.containers import output
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from workerpool_contract.names import ENV_URL
 from workerpool_operator.manifest import load
 

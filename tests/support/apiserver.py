@@ -22,7 +22,7 @@ import pytest
 from tests.cluster.api import Cluster, Unavailable
 from tests.cluster.binaries import binary_dir
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 ADMIN_TOKEN = "administrator"
 CRDS = Path(__file__).parents[2] / "crds"

@@ -6,14 +6,14 @@ told otherwise, and runs as whoever runs the tests: the server refuses nobody, o
 
 import os
 import secrets
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from tests.support.authority import Authority
+from tests.support.ports import free_port
 
 LOOPBACK = "127.0.0.1"
 PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
@@ -35,14 +35,10 @@ class Ports:
 
 def free_ports(host: str) -> Ports:
     """Six different ports that nobody listens on at ``host`` at the moment."""
-    probes = [socket.socket() for _ in range(6)]
-    try:
-        for probe in probes:
-            probe.bind((host, 0))
-        return Ports(*(probe.getsockname()[1] for probe in probes))
-    finally:
-        for probe in probes:
-            probe.close()
+    found: set[int] = set()
+    while len(found) < len(fields(Ports)):
+        found.add(free_port(host))
+    return Ports(*found)
 
 
 def configuration(host: str, ports: Ports, user: str, password: str, authority: Authority | None) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.postgres import USER, Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import USER, Server
 
 STARTED = 20.0
 """Seconds until it must answer."""

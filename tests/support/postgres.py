@@ -10,7 +10,6 @@ import importlib.util
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from uuid import uuid4
 
 import psycopg
 
+from tests.support.ports import free_port
 from workerpool.sources.postgres.migrate import migrate
 
 USER = "tests"
@@ -218,14 +218,6 @@ def embedded_binaries() -> Path:
     assert found is not None
     assert found.submodule_search_locations
     return Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
-
-
-def free_port() -> int:
-    """A port on 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _owner() -> str | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from workerpool_contract.names import ENV_APP, ENV_LOG_FORMAT, ENV_PROBE_HOST, ENV_PROBE_PORT, ENV_URL
 
 ROOT = Path(__file__).parents[2]

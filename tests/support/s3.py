@@ -21,7 +21,7 @@ from tests.cluster.api import Unavailable
 from tests.cluster.binaries import binary_dir
 from tests.support import broker_node as node
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from workerpool_contract.archive import ArchiveSettings, archive_to_environment
 
 REGION: Final = "garage"

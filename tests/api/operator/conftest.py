@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.apiserver import ApiServer
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 
 START_SECONDS = 90.0
 SECONDS = 45.0

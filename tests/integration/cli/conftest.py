@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.support.postgres import Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Server
 from tests.support.tables import Tables
 from workerpool.cli.main import main
 from workerpool.redaction import forget_secrets

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.cli.conftest import Shell
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.rabbitmq import PASSWORD
 from workerpool.engines import SourceOptions, open_source
 from workerpool.outcome import DeadLetter, DeadReason, Outcome, Retry

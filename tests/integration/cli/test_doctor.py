@@ -15,7 +15,8 @@ import pytest
 
 from tests.integration.cli.conftest import Shell
 from tests.support.patience import until
-from tests.support.postgres import Server, free_port
+from tests.support.ports import free_port
+from tests.support.postgres import Server
 from tests.support.tables import Tables
 
 NAMES = [

@@ -15,7 +15,7 @@ import pytest
 
 from tests.integration.cli.conftest import PASSWORD, Shell
 from tests.support.patience import until
-from tests.support.postgres import free_port
+from tests.support.ports import free_port
 from tests.support.tables import Tables
 
 START = 60.0

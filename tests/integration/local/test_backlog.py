@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.postgres import Server, free_port, throw_away
+from tests.support.ports import free_port
+from tests.support.postgres import Server, throw_away
 from tests.support.waiting import eventually
 from workerpool.producer import get_producer
 from workerpool_contract.backlog import Backlog, Reading, Unknown
