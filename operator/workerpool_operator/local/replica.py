@@ -141,12 +141,13 @@ class Replica:
 
     async def _supervise(self) -> None:
         while not self._stopping.is_set():
-            self._started, self._why = self._steady(), ""
+            self._started = self._steady()
             try:
                 self._process = await self._spawn()
             except OSError as error:
                 ended = f"could not be started: {error.strerror or error}"
             else:
+                self._why = ""  # not before: until there is a process again, it still backs off for this reason
                 ended = await self._until_end(self._process)
             self._process, self._health, self._answered = None, None, None
             if not self._stopping.is_set():

@@ -137,6 +137,22 @@ async def test_a_crashed_runner_waits_and_comes_back_with_its_reason(tmp_path: P
         await it.reach(lambda s: not s.replicas, "no replica is left")
 
 
+async def test_a_back_off_has_its_reason_until_there_is_a_process_again(tmp_path: Path) -> None:
+    command = (sys.executable, str(HERE / "fake_runner.py"), str(tmp_path), "crash")
+    replica = Replica(Plan("crash", command, RunnerSettings(), os.environ, tmp_path / "log"), time.monotonic)
+    replica.start()
+    reasons: set[str] = set()
+    async with asyncio.timeout(WITHIN):
+        while len(reasons) < 2:
+            view = replica.view()
+            if view.state is ReplicaState.BACKOFF:
+                reasons.add(view.detail)
+            await asyncio.sleep(0)
+    replica.kill()
+    await replica.ended()
+    assert all(reason.startswith("ended with code 3") for reason in reasons)
+
+
 async def test_a_killed_runner_is_started_again(tmp_path: Path) -> None:
     async with rig(tmp_path) as it:
         await it.scale(1)
