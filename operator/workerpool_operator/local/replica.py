@@ -7,6 +7,7 @@ which survives this process.
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ from workerpool_operator.platform import ReplicaState, ReplicaView
 LAUNCHER = Path(__file__).with_name("launch.py")
 FRESH = 3.0
 """Seconds after a start in which it is no news that a runner is not ready."""
+PROBE_PORTS = range(15_000, 30_000)
+"""Below those that systems give to outgoing connections: a runner listens only seconds after its port was chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +202,13 @@ class Replica:
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """One of `PROBE_PORTS` that nobody listens on now. Raises OSError when there is none."""
+    for port in random.SystemRandom().sample(PROBE_PORTS, k=100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    message = f"no port from {PROBE_PORTS.start} to {PROBE_PORTS.stop - 1} is free for its probes"
+    raise OSError(message)
 
 
 def _signal_group(process: Process, number: signal.Signals) -> None:

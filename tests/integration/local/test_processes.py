@@ -24,6 +24,8 @@ from workerpool_operator.platform import PoolState, ReplicaState, ReplicaView
 HERE = Path(__file__).parent
 SECRET_URL = "postgresql://user:hunter2@db/x"
 WITHIN = 60.0
+OUTGOING = 32_768
+"""The first port that Linux gives to outgoing connections, unless it is told otherwise."""
 
 
 def pool(**worker: Any) -> WorkerPool:
@@ -125,6 +127,7 @@ async def test_secrets_and_settings_travel_in_the_environment_only(tmp_path: Pat
         assert environ["WORKERPOOL_QUEUE"] == "q"
         assert environ["WORKERPOOL_CONCURRENCY"] == "4"
         assert "MAX_RETRIES" not in environ
+        assert int(environ["WORKERPOOL_PROBE_PORT"]) < OUTGOING
 
 
 async def test_a_crashed_runner_waits_and_comes_back_with_its_reason(tmp_path: Path) -> None:
