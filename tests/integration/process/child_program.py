@@ -42,7 +42,7 @@ def main(folder: Path, mode: str) -> int:
     port = server.start()
     line = ParentLine.from_environment(os.environ)
     if line is not None:
-        line.watch(grace=10)
+        line.watch(grace=60)
         line.report(port)
     while True:
         sigwait({SIGTERM})

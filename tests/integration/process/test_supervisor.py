@@ -22,7 +22,13 @@ from workerpool.children import Command
 from workerpool.supervisor import Supervisor, SupervisorSettings
 
 PROGRAM = Path(__file__).with_name("child_program.py")
-DEADLINE = 30.0
+DEADLINE = 60.0
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parent waits for slow answers of its children: where nobody is stopped, none is to be called silent."""
+    monkeypatch.setattr("workerpool.aggregate.ASK_SECONDS", 30.0)
 
 
 def supervisor(folder: Path, mode: str = "ok", processes: int = 2, grace: float = DEADLINE) -> Supervisor:
@@ -43,7 +49,7 @@ async def happens(condition: Callable[[], bool], what: str) -> None:
 
 
 def ask(port: int, path: str, accept: str = "*/*") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     connection.request("GET", path, headers={"Accept": accept})
     response = connection.getresponse()
     body = response.read().decode()
@@ -69,6 +75,7 @@ def diaries(folder: Path) -> list[str]:
     return [path.read_text() for path in folder.iterdir()]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_children_run_are_probed_as_one_and_drain_once(tmp_path: Path) -> None:
     subject = supervisor(tmp_path)
     running = asyncio.create_task(subject.run())
@@ -103,17 +110,17 @@ async def test_sigterm_and_sigint_drain(tmp_path: Path) -> None:
     assert [diary.count("SIGTERM") for diary in diaries(tmp_path)] == [1, 1]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_killed_child_is_started_again_and_its_sibling_runs_on(tmp_path: Path) -> None:
     subject = supervisor(tmp_path)
     running = asyncio.create_task(subject.run())
     await all_ready(subject, 2)
     victim, sibling = subject.pids
     os.kill(victim, signal.SIGKILL)
-    await happens(lambda: subject.pids == [sibling], "the dead child is noticed")
+    await happens(lambda: victim not in subject.pids, "the dead child is noticed")
     assert (await ask_json(subject.probe_port, "/live"))[0] == 200
     await all_ready(subject, 2)
     assert sibling in subject.pids
-    assert victim not in subject.pids
     subject.stop()
     assert await asyncio.wait_for(running, DEADLINE) == 0
 
@@ -137,16 +144,19 @@ async def test_a_stuck_child_makes_live_fail(tmp_path: Path) -> None:
     await all_ready(subject, 2)
     victim = subject.pids[0]
     os.kill(victim, signal.SIGSTOP)
-    status, body = await ask_json(subject.probe_port, "/live")
-    assert status == 503
-    assert [child["status"] for child in body["processes"]] == ["silent", "live"]
-    assert (await ask_json(subject.probe_port, "/ready"))[0] == 200
+
+    def told() -> bool:
+        status, body = ask(subject.probe_port, "/live", "application/json")
+        return (status, [child["status"] for child in json.loads(body)["processes"]]) == (503, ["silent", "live"])
+
+    await happens(told, "one child is silent, and the other one lives")
+    await happens(lambda: ask(subject.probe_port, "/ready")[0] == 200, "the other one is ready")
     os.kill(victim, signal.SIGCONT)
     subject.stop()
     await asyncio.wait_for(running, DEADLINE)
 
 
-@pytest.mark.parametrize(("grace", "stops"), [(0.2, 1), (DEADLINE, 2)], ids=["grace over", "asked twice"])
+@pytest.mark.parametrize(("grace", "stops"), [(0.2, 1), (10 * DEADLINE, 2)], ids=["grace over", "asked twice"])
 async def test_a_child_that_does_not_drain_is_killed(tmp_path: Path, grace: float, stops: int) -> None:
     subject = supervisor(tmp_path, "stubborn", processes=1, grace=grace)
     running = asyncio.create_task(subject.run())
