@@ -138,7 +138,7 @@ def test_a_killed_holder_does_not_keep_the_server_and_a_leaving_one_lets_go_by_i
     assert urls == {url}
     holders[0].kill()
     for holder in holders:
-        holder.communicate(timeout=30)
+        holder.communicate(timeout=60)
     pid = server_pid(state_dir)
     assert query(url, "SELECT 1") == (1,)
     database.stop()
@@ -156,7 +156,7 @@ def test_a_server_that_was_killed_recovers_although_its_process_id_now_belongs_t
     family = [server, *server.children()]
     for process in family:
         process.kill()
-    psutil.wait_procs(family, timeout=10)
+    psutil.wait_procs(family, timeout=45)
     lines = pid_file.read_text().splitlines()
     pid_file.write_text("\n".join([str(psutil.Process().pid), *lines[1:]]) + "\n")
     _, again = start(state_dir)
