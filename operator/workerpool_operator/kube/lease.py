@@ -126,8 +126,11 @@ class _Tenure:
 
     async def give_back(self) -> None:
         """Lets others take over at once. Without effect when the Lease is not held any more."""
-        if self.trusted():
-            await self._attempt(self._free, self._until - self._steady())
+        # A renewal that was cut off may have reached the server: then what is known here is out of date, which the
+        # first attempt finds out, and the second reads the Lease again.
+        for _ in range(2):
+            if not self.trusted() or await self._attempt(self._free, self._until - self._steady()):
+                break
         self._until = float("-inf")
         self._held = None
 
@@ -162,9 +165,12 @@ class _Tenure:
         return True
 
     async def _free(self) -> bool:
-        if self._held is not None:
-            spec = {**self._held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
-            await self._api.update(LEASES, {**self._held, "spec": spec})
+        """Takes this candidate's name out of the Lease, nobody else's. Raises ApiError; Conflict when it changed."""
+        lease = self._held or await self._look()
+        spec = (lease or {}).get("spec") or {}
+        if lease is not None and spec.get("holderIdentity") == self._candidate.identity:
+            freed = {**spec, "holderIdentity": "", "leaseDurationSeconds": 1}
+            await self._api.update(LEASES, {**lease, "spec": freed})
         return True
 
     async def _look(self) -> Body | None:
