@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,5 +43,6 @@ class Crew:
                 children = psutil.Process(runner.pid).children(recursive=True)
                 runner.kill()
                 for child in children:
-                    if child.is_running():
+                    # It may end by itself: it watches its runner.
+                    with suppress(psutil.NoSuchProcess):
                         child.kill()

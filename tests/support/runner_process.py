@@ -1,6 +1,7 @@
 """Real runner processes under the control of a test: started, probed, signalled, and ended by their own id."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from workerpool_contract.names import ENV_APP, ENV_LOG_FORMAT, ENV_PROBE_HOST, E
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90.0
+ANSWER_SECONDS = 45.0
+"""How long a runner may take to answer a probe; reached only when something is broken."""
 
 
 @dataclass
@@ -40,11 +43,17 @@ class RunnerProcess:
 
     def boot(self) -> str:
         """The runner's own name of this life, as in the engine's tables."""
-        return str(self.probe("/health")[1]["worker"]["boot"])
+        body = until(lambda: self.probe("/health")[1], ANSWER_SECONDS, "the runner says who it is")
+        return str(body["worker"]["boot"])
+
+    def busy(self) -> int | None:
+        """How many jobs it runs; None when nobody answers."""
+        body = self.probe("/health")[1]
+        return None if body is None else int(body["worker"]["busy"])
 
     def probe(self, path: str) -> tuple[int, Any]:
         """Status and JSON of an endpoint; (0, None) when nobody answers."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
         try:
             connection.request("GET", path, headers={"Accept": "application/json"})
             answer = connection.getresponse()
@@ -55,11 +64,15 @@ class RunnerProcess:
             connection.close()
 
     def metric(self, name: str) -> float:
-        """The value of one metric without labels."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
-        connection.close()
+        """The value of one metric without labels; NaN, which equals nothing, when nobody answers."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=ANSWER_SECONDS)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        except (OSError, HTTPException):
+            return math.nan
+        finally:
+            connection.close()
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(f"{name} "))
 
     def is_ready(self) -> bool:
@@ -79,7 +92,7 @@ class RunnerProcess:
     def kill(self) -> None:
         """Kill -9, and waits until the process is gone; a stopped one too."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(45)
 
     def wait(self, seconds: float) -> int:
         """Its exit code; AssertionError when it takes longer."""

@@ -19,7 +19,7 @@ class Tables:
 
     def query(self, statement: str, *values: object) -> list[Row]:
         """The rows of one statement."""
-        with psycopg.connect(self.url, row_factory=dict_row, connect_timeout=5) as connection:
+        with psycopg.connect(self.url, row_factory=dict_row, connect_timeout=45) as connection:
             cursor = connection.execute(statement.encode(), values)
             return cursor.fetchall() if cursor.description else []
 
