@@ -105,19 +105,19 @@ def gated_process(payload: Payload) -> dict[str, int]:
     return _block_until_open(payload)
 
 
-@worker(topic="slow", timeout=1.0, max_retries=0)
+@worker(topic="slow", timeout=5.0, max_retries=0)
 async def slow(payload: Payload) -> dict[str, int]:
     """Async with a timeout."""
     return await _pass_gate(payload)
 
 
-@worker(topic="slow-thread", timeout=1.0, max_retries=0)
+@worker(topic="slow-thread", timeout=5.0, max_retries=0)
 def slow_thread(payload: Payload) -> dict[str, int]:
     """In a thread, with a timeout."""
     return _block_until_open(payload)
 
 
-@worker(topic="slow-process", executor="process", timeout=8.0, max_retries=0, concurrency=1)
+@worker(topic="slow-process", executor="process", timeout=20.0, max_retries=0, concurrency=1)
 def slow_process(payload: Payload) -> dict[str, int]:
     """In a child process, with a timeout that leaves it time to start."""
     return _block_until_open(payload)
