@@ -82,7 +82,7 @@ async def test_each_job_has_one_effective_end(scene: Scene, seed: int) -> None:
     for source in sources:
         await source.open([Subscription(QUEUE, QUEUE)], list)
     admin = await asyncpg.connect(scene.tables.url)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         await asyncio.gather(race.time(admin), *(race.work(source) for source in sources))
     for source in sources:
         await source.close()

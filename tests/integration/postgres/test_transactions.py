@@ -92,7 +92,7 @@ async def test_a_commit_wakes_a_waiting_consumer(stage: Stage, caller: Caller, p
     waiting = asyncio.create_task(consumer.source.wait(60))
     async with caller.transaction():
         await producer.send("orders", 1, connection=caller.connection)
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, 45)
 
 
 async def test_a_stranger_connection_is_refused(producer: Producer) -> None:
