@@ -6,17 +6,17 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 
+from tests.support.patience import until
 from tests.support.ports import free_port
 from tests.support.postgres import USER, Server
 
-STARTED = 20.0
+STARTED = 60.0
 """Seconds until it must answer."""
 
 CONFIG = """
@@ -58,17 +58,19 @@ def bouncing(server: Server, *, pool: int = 4) -> Iterator[int]:
             yield port
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(10)
+            process.wait(45)
             shutil.rmtree(home, ignore_errors=True)
 
 
 def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    deadline = time.monotonic() + STARTED
-    while True:
+    url = f"postgresql://{USER}@127.0.0.1:{port}/postgres"
+
+    def answers() -> bool:
+        assert process.poll() is None, f"pgbouncer ended: {log.read_text()}"
         try:
-            psycopg.connect(f"postgresql://{USER}@127.0.0.1:{port}/postgres", connect_timeout=2).close()
-        except psycopg.OperationalError as error:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"pgbouncer does not answer: {error}\n{log.read_text()}") from None
-        else:
-            return
+            psycopg.connect(url, connect_timeout=20).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    until(answers, STARTED, lambda: f"pgbouncer answers: {log.read_text()}")

@@ -88,7 +88,7 @@ async def test_cancel_behind_a_claim_takes_the_job_from_the_runner(
     await runner.add_listener("workerpool", lambda *words: heard.put_nowait(str(words[-1])))
     change = await behind(runner, lambda: runner.fetch(CLAIM, BOOT, 1, 1), lambda: admins[0].cancel(job_id))
     assert (change.changed, change.before) == (True, JobState.IN_FLIGHT)
-    assert await asyncio.wait_for(heard.get(), 10) == f"!{job_id}"
+    assert await asyncio.wait_for(heard.get(), 45) == f"!{job_id}"
     assert await places(runner, job_id) == ["ended cancelled"]
     assert await runner.fetchval("select count(*) from workerpool.unique_key") == 0
 

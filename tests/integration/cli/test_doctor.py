@@ -31,7 +31,8 @@ def level(shell: Shell, name: str) -> tuple[str, str]:
     return found["level"], f"{found['detail']} {found['cure']}"
 
 
-def test_a_healthy_database(shell: Shell, queue: Tables) -> None:
+def test_a_healthy_database(shell: Shell, queue: Tables, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workerpool.sources.postgres.admin_doctor.LISTEN_SECONDS", 45.0)
     result = shell("doctor")
     assert result.code == 0
     assert [line[6:19].strip() for line in result.out.splitlines() if not line.startswith(" ")] == NAMES
@@ -163,11 +164,11 @@ def pooler(queue: Tables, postgres_server: Server) -> Iterator[str]:
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen([program, settings], user=owner, stdout=log, stderr=log)
         try:
-            until(lambda: _listens(port), 20, (Path(folder) / "log").read_text)
+            until(lambda: _listens(port), 60, (Path(folder) / "log").read_text)
             yield f"postgresql://tests@127.0.0.1:{port}/{name}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(45)
 
 
 def _listens(port: int) -> bool:

@@ -102,6 +102,6 @@ def test_completion_completes(words: str, offered: set[str]) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert {line.partition(",")[2] for line in done.stdout.splitlines()} == offered

@@ -15,6 +15,7 @@ from workerpool_contract.names import ENV_DRAIN_TIMEOUT
 pytestmark = pytest.mark.postgres
 
 APP = "tests.integration.runner.process_app"
+PATIENCE = 120.0
 
 
 @pytest.fixture
@@ -28,14 +29,14 @@ def runner(database: str, tmp_path: Path) -> Iterator[RunnerProcess]:
 
 def child_of(file: Path) -> int:
     """The process id that a handler wrote."""
-    until(lambda: file.exists() and file.read_text() != "", 30, "the handler runs")
+    until(lambda: file.exists() and file.read_text() != "", PATIENCE, "the handler runs")
     return int(file.read_text())
 
 
 def test_a_result_comes_back_from_a_child(database: str, runner: RunnerProcess, tmp_path: Path) -> None:
     tables, file = Tables(database), tmp_path / "pid"
     tables.enqueue("heavy", [{"file": str(file)}])
-    until(lambda: len(tables.history()) == 1, 30, "the job is completed")
+    until(lambda: len(tables.history()) == 1, PATIENCE, "the job is completed")
     assert tables.history()[0]["result"] == {"pid": child_of(file)}
     assert child_of(file) != runner.pid
 
@@ -48,7 +49,7 @@ def test_no_child_outlives_its_runner(
     tables.enqueue("heavy", [{"file": str(file), "forever": True}])
     child = child_of(file)
     runner.send(number)
-    runner.wait(30)
-    until(lambda: not psutil.pid_exists(child), 30, "the child is gone")
+    runner.wait(PATIENCE)
+    until(lambda: not psutil.pid_exists(child), PATIENCE, "the child is gone")
     (job,) = tables.jobs()
     assert job["attempts"] == 0, "the job was interrupted, it has not failed"
