@@ -38,6 +38,13 @@ async def _end(run: int, how: str) -> None:
     await _pools[0].execute("update run set ended = clock_timestamp(), how = $2 where id = $1", run, how)
 
 
+async def _release(name: str) -> None:
+    """Returns once the test has noted that the jobs which wait for ``name`` may end."""
+    statement = "select pg_sleep(0.1), exists (select from released where name = $1)"
+    while not await _pools[0].fetchval(statement, name, column=1):
+        pass
+
+
 @cache
 def source_files() -> list[str]:
     """The source files of the image's standard library."""
@@ -62,10 +69,12 @@ async def parse(payload: Payload) -> dict[str, Any]:
 
 @worker(topic="long", concurrency=1)
 async def take_time(payload: Payload) -> None:
-    """Takes ``seconds``; tells when it was cut off."""
+    """Takes ``seconds``, and until the ``release`` in its payload, if there is one; tells when it was cut off."""
     run = await _begin(payload["n"])
     try:
         await asyncio.sleep(payload["seconds"])
+        if "release" in payload:
+            await _release(payload["release"])
     except asyncio.CancelledError:
         await _end(run, "cut")
         raise

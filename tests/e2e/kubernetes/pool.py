@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.cluster.api import Cluster
 from tests.e2e.kubernetes.queues import SECRET, PostgresQueues, Queues
-from tests.e2e.kubernetes.runs import TABLE, Run, runs_of, settled
+from tests.e2e.kubernetes.runs import RELEASED, TABLE, Run, runs_of, settled
 from tests.support.patience import until
 from tests.support.tables import Tables
 
@@ -139,5 +139,6 @@ def surroundings(url: str) -> list[Body]:
 
 
 def make_table(tables: Tables) -> None:
-    """The table that the app writes to."""
+    """The tables that the app writes to and looks at."""
     tables.query(TABLE)
+    tables.query(RELEASED)

@@ -16,6 +16,8 @@ create table run (
   how text
 )
 """
+RELEASED = "create table released (name text primary key)"
+"""What jobs wait for whose payload has a ``release``."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,11 @@ def runs_of(tables: Tables) -> list[Run]:
 def settled(tables: Tables) -> int:
     """How many runs finished."""
     return int(tables.query("select count(*) as n from run where how = 'finished'")[0]["n"])
+
+
+def release(tables: Tables, name: str) -> None:
+    """Lets the jobs end that wait for this release."""
+    tables.query("insert into released (name) values (%s)", name)
 
 
 def assert_each_ran_once(runs: list[Run], count: int) -> None:

@@ -1,20 +1,21 @@
-"""Jobs of a minute, while their pool shrinks and while it is rolled: each finishes on the pod that began it."""
+"""Jobs of a minute and more, while their pool shrinks and while it is rolled: each finishes where it began."""
 
 import pytest
 
 from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool
-from tests.e2e.kubernetes.runs import Run, assert_each_ran_once
+from tests.e2e.kubernetes.runs import Run, assert_each_ran_once, release
 from tests.e2e.kubernetes.watching import watched_pods
 from tests.support.patience import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 LONG = 60
-SHORT = 30
+"""Seconds that a long job takes at least. It ends no sooner than the test has seen what it is about."""
+SECONDS = 120
 PAIRS = 3
 ROLLED = (2 * PAIRS, 2 * PAIRS + 1)
-WORKER = {"jobTimeoutSeconds": 2 * LONG}
+WORKER = {"jobTimeoutSeconds": 10 * LONG}
 
 
 def running(pool: Pool, numbers: range | tuple[int, ...]) -> dict[int, Run]:
@@ -25,24 +26,25 @@ def running(pool: Pool, numbers: range | tuple[int, ...]) -> dict[int, Run]:
 def test_long_jobs_finish_where_they_began(new_pool: NewPool) -> None:
     shrinking = new_pool("shrinking", "long", WORKER, {"backlogPerReplica": 1, "maxReplicas": 2 * PAIRS})
     rolled = new_pool("rolled", "slow", WORKER, {"backlogPerReplica": 1, "maxReplicas": len(ROLLED)})
-    rolled.enqueue(len(ROLLED), first=ROLLED[0], seconds=LONG)
+    rolled.enqueue(len(ROLLED), first=ROLLED[0], seconds=LONG, release="long")
     # Every other job is short, so that neither the oldest pods nor the youngest become idle.
     for n in range(2 * PAIRS):
-        shrinking.enqueue(1, first=n, seconds=SHORT if n % 2 else LONG)
+        shrinking.enqueue(1, first=n, seconds=0 if n % 2 else LONG, release="short" if n % 2 else "long")
 
-    until(lambda: len(running(rolled, ROLLED)) == len(ROLLED), 60, rolled.story)
+    until(lambda: len(running(rolled, ROLLED)) == len(ROLLED), SECONDS, rolled.story)
     before = running(rolled, ROLLED)
-    rolled.patch({"worker": {"jobTimeoutSeconds": 3 * LONG}})
-    until(lambda: len(running(shrinking, range(2 * PAIRS))) == 2 * PAIRS, 60, shrinking.story)
+    rolled.patch({"worker": {"jobTimeoutSeconds": 11 * LONG}})
+    until(lambda: len(running(shrinking, range(2 * PAIRS))) == 2 * PAIRS, SECONDS, shrinking.story)
     assert_idle_ones_go(shrinking)
     assert_old_ones_drain(rolled, {run.pod for run in before.values()})
+    release(rolled.tables, "long")
 
-    rolled.wait_settled(2 * PAIRS + len(ROLLED), 120)
+    rolled.wait_settled(2 * PAIRS + len(ROLLED), 2 * SECONDS)
     assert_each_ran_once(rolled.runs(), 2 * PAIRS + len(ROLLED))
     charged = rolled.tables.query("select distinct attempts, crashes, state from workerpool.history")
     assert charged == [{"attempts": 0, "crashes": 0, "state": "completed"}]
-    rolled.wait_asleep(60)
-    shrinking.wait_asleep(60)
+    rolled.wait_asleep(SECONDS)
+    shrinking.wait_asleep(SECONDS)
 
 
 def assert_idle_ones_go(pool: Pool) -> None:
@@ -52,7 +54,8 @@ def assert_idle_ones_go(pool: Pool) -> None:
     busy = {run.pod for n, run in spread.items() if not n % 2}
     assert len(idle | busy) == 2 * PAIRS
     with watched_pods(pool) as seen:
-        until(lambda: {pod["metadata"]["name"] for pod in pool.pods()} == busy, 60, pool.story)
+        release(pool.tables, "short")
+        until(lambda: {pod["metadata"]["name"] for pod in pool.pods()} == busy, SECONDS, pool.story)
         assert set(running(pool, range(2 * PAIRS))) == {0, 2, 4}
         marked = {line.split()[0] for line in seen if line.split()[1:2] == ["-100"]}
         assert marked == idle
@@ -65,5 +68,5 @@ def assert_old_ones_drain(pool: Pool, old: set[str]) -> None:
         ending = {pod["metadata"]["name"] for pod in pool.pods() if "deletionTimestamp" in pod["metadata"]}
         return ending == old
 
-    until(all_told, 60, pool.story)
+    until(all_told, SECONDS, pool.story)
     assert {run.pod for run in running(pool, ROLLED).values()} == old
