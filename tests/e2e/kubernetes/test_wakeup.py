@@ -14,6 +14,7 @@ from tests.support.tables import Tables
 pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
 
 HOUR = 3600
+SECONDS = 60
 PODS = 4
 
 
@@ -22,7 +23,7 @@ def test_pool_wakes_long_before_its_poll_and_in_one_step(new_pool: NewPool) -> N
     pool = new_pool(worker={"podTemplate": NOWHERE}, scaling=scaling)
     with watched_size(pool) as sizes:
         pool.enqueue(PODS)
-        until(lambda: sizes[-1] > 0, 20, pool.story)
+        until(lambda: sizes[-1] > 0, SECONDS, pool.story)
         assert steps(sizes) == [0, PODS]
 
 

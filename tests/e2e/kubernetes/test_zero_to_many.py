@@ -11,6 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 JOBS = 2000
 PODS = 4
+SECONDS = 60
 
 
 def scalings(pool: Pool) -> list[str]:
@@ -35,11 +36,11 @@ def test_zero_to_many_and_back(new_pool: NewPool) -> None:
     assert row(pool)["DESIRED"] == "0"
 
     pool.enqueue(JOBS, seconds=0.05)
-    until(lambda: pool.size() > 0, 20, pool.story)
+    until(lambda: pool.size() > 0, SECONDS, pool.story)
     if pool.jobs.is_atomic:
         assert pool.size() == PODS
-    until(lambda: pool.size() == PODS, 20, pool.story)
-    until(lambda: pool.status()["readyReplicas"] == PODS, 60, pool.story)
+    until(lambda: pool.size() == PODS, SECONDS, pool.story)
+    until(lambda: pool.status()["readyReplicas"] == PODS, SECONDS, pool.story)
     busy = row(pool)
     assert (busy["READY"], busy["REPLICAS"], busy["DESIRED"]) == ("True", str(PODS), str(PODS)), busy
 

@@ -36,7 +36,7 @@ def watched(pool: Pool, objects: str, what: Callable[[Body], T]) -> Iterator[lis
         stream = process.stdout
         reader = Thread(target=lambda: found.extend(what(json.loads(line)["object"]) for line in stream), daemon=True)
         reader.start()
-        until(lambda: found, 30, f"the watch on {url} says what there is")
+        until(lambda: found, 60, f"the watch on {url} says what there is")
         try:
             yield found
             assert process.poll() is None, f"the watch on {url} ended before the test"
