@@ -10,22 +10,25 @@ from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool, pool_manifest
 from tests.e2e.kubernetes.release import Operator
 from tests.e2e.kubernetes.runs import assert_each_ran_once
+from tests.e2e.kubernetes.supply import Supply
 from tests.support.patience import throughout, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 JOBS = 300
+LEAST = 100
 SIZE = 2
-SECONDS = 30
+SECONDS = 60
 
 
 @pytest.fixture
-def busy(new_pool: NewPool) -> Pool:
-    """A pool of two replicas in the middle of its jobs."""
+def jobs(new_pool: NewPool) -> Supply:
+    """Those of a pool of two replicas, which is in the middle of them."""
     pool = new_pool(queue="long", worker={"concurrency": 2}, scaling={"maxReplicas": SIZE, "backlogPerReplica": 1})
-    pool.enqueue(JOBS, seconds=0.25)
-    until(lambda: pool.settled() > SIZE and pool.status()["readyReplicas"] == SIZE, 60, pool.story)
-    return pool
+    jobs = Supply(pool, seconds=0.25, least=LEAST)
+    jobs.add(JOBS)
+    until(jobs.during(lambda: pool.settled() > SIZE and pool.status()["readyReplicas"] == SIZE), SECONDS, pool.story)
+    return jobs
 
 
 def uid(pool: Pool, kind: str) -> str:
@@ -51,53 +54,59 @@ def owners(pool: Pool) -> list[tuple[str, str, bool]]:
     return [(owner["kind"], owner["uid"], owner.get("controller", False)) for owner in found]
 
 
-def assert_all_done(pool: Pool) -> None:
-    pool.wait_settled(JOBS, 90)
-    pool.wait_asleep(60)
-    assert_each_ran_once(pool.runs(), JOBS)
+def assert_all_done(jobs: Supply) -> None:
+    jobs.pool.wait_settled(jobs.count, 2 * SECONDS)
+    jobs.pool.wait_asleep(2 * SECONDS)
+    assert_each_ran_once(jobs.pool.runs(), jobs.count)
 
 
-def test_size_image_and_environment_are_put_back(busy: Pool) -> None:
+def test_size_image_and_environment_are_put_back(jobs: Supply) -> None:
+    busy = jobs.pool
     before = container(busy)
     busy.cluster.kubectl("scale", "deployment", busy.name, "--replicas=5", busy.place)
-    until(lambda: busy.size() == SIZE, SECONDS, busy.story)
+    until(jobs.during(lambda: busy.size() == SIZE), SECONDS, busy.story)
     busy.cluster.kubectl("set", "image", f"deployment/{busy.name}", "runner=local/other:1", busy.place)
-    until(lambda: container(busy) == before, SECONDS, busy.story)
+    until(jobs.during(lambda: container(busy) == before), SECONDS, busy.story)
     busy.cluster.kubectl("set", "env", f"deployment/{busy.name}", "WORKERPOOL_QUEUE=other", busy.place)
-    until(lambda: container(busy) == before, SECONDS, busy.story)
-    assert_all_done(busy)
+    until(jobs.during(lambda: container(busy) == before), SECONDS, busy.story)
+    assert_all_done(jobs)
     assert "ChildRepaired" in [reason for reason, _ in busy.events()]
 
 
-def test_deleted_objects_are_made_again(busy: Pool) -> None:
+def test_deleted_objects_are_made_again(jobs: Supply) -> None:
+    busy = jobs.pool
     deployment, budget = uid(busy, "deployment"), uid(busy, "poddisruptionbudget")
     busy.cluster.kubectl("delete", "poddisruptionbudget", busy.name, busy.place)
-    until(lambda: uid(busy, "poddisruptionbudget") not in {"", budget}, SECONDS, busy.story)
+    until(jobs.during(lambda: uid(busy, "poddisruptionbudget") not in {"", budget}), SECONDS, busy.story)
     pods = working_pods(busy)
     busy.cluster.kubectl("delete", "deployment", busy.name, busy.place)
-    until(lambda: uid(busy, "deployment") not in {"", deployment}, SECONDS, busy.story)
-    until(lambda: len(working_pods(busy) - pods) == SIZE, SECONDS, busy.story)
-    assert_all_done(busy)
+    until(jobs.during(lambda: uid(busy, "deployment") not in {"", deployment}), SECONDS, busy.story)
+    until(jobs.during(lambda: len(working_pods(busy) - pods) == SIZE), SECONDS, busy.story)
+    assert_all_done(jobs)
 
 
-def test_orphaned_pods_work_on_under_a_new_deployment(busy: Pool) -> None:
+def test_orphaned_pods_work_on_under_a_new_deployment(jobs: Supply) -> None:
+    busy = jobs.pool
     deployment, pods = uid(busy, "deployment"), working_pods(busy)
     busy.cluster.kubectl("delete", "deployment", busy.name, "--cascade=orphan", busy.place)
-    until(lambda: uid(busy, "deployment") not in {"", deployment}, SECONDS, busy.story)
+    until(jobs.during(lambda: uid(busy, "deployment") not in {"", deployment}), SECONDS, busy.story)
     assert owners(busy) == [("WorkerPool", busy.get()["metadata"]["uid"], True)]
-    until(lambda: busy.deployment()["status"].get("readyReplicas") == SIZE, SECONDS, busy.story)
+    until(jobs.during(lambda: busy.deployment()["status"].get("readyReplicas") == SIZE), SECONDS, busy.story)
     assert working_pods(busy) == pods
-    assert_all_done(busy)
+    assert_all_done(jobs)
 
 
-def test_a_deployment_of_our_own_without_an_owner_is_taken_in(busy: Pool) -> None:
+def test_a_deployment_of_our_own_without_an_owner_is_taken_in(jobs: Supply) -> None:
     """As a backup brings it back."""
+    busy = jobs.pool
     pods = working_pods(busy)
     patch = '--patch=[{"op": "remove", "path": "/metadata/ownerReferences"}]'
     busy.cluster.kubectl("patch", "deployment", busy.name, "--type=json", patch, busy.place)
-    until(lambda: owners(busy) == [("WorkerPool", busy.get()["metadata"]["uid"], True)], SECONDS, busy.story)
+    until(
+        jobs.during(lambda: owners(busy) == [("WorkerPool", busy.get()["metadata"]["uid"], True)]), SECONDS, busy.story
+    )
     assert working_pods(busy) == pods
-    assert_all_done(busy)
+    assert_all_done(jobs)
 
 
 def test_the_deployment_of_somebody_else_is_left_alone(operator: Operator, new_pool: NewPool) -> None:

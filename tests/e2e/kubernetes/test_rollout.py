@@ -10,11 +10,13 @@ from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool
 from tests.e2e.kubernetes.release import Operator
 from tests.e2e.kubernetes.runs import assert_each_ran_once
+from tests.e2e.kubernetes.supply import Supply
 from tests.support.patience import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
 JOBS = 2000
+LEAST = 500
 PODS = 3
 
 
@@ -33,7 +35,7 @@ def template_of(pod: dict[str, Any]) -> str:
     return str(pod["metadata"]["labels"]["pod-template-hash"])
 
 
-def roll(pool: Pool, worker: dict[str, Any]) -> set[str]:
+def roll(pool: Pool, jobs: Supply, worker: dict[str, Any]) -> set[str]:
     """Changes the spec and waits until no pod of an older template is left; the names of those pods."""
     old = {pod["metadata"]["name"]: template_of(pod) for pod in pool.pods()}
     began = pool.settled()
@@ -43,23 +45,24 @@ def roll(pool: Pool, worker: dict[str, Any]) -> set[str]:
         left = [pod for pod in pool.pods() if template_of(pod) not in old.values()]
         return bool(left) and len(left) == len(pool.pods())
 
-    until(is_over, 120, pool.story)
-    assert began < pool.settled() < JOBS, "the rollout was not in the middle of the work"
+    until(jobs.during(is_over), 240, pool.story)
+    assert began < pool.settled() < jobs.count, "the rollout was not in the middle of the work"
     return set(old)
 
 
 def test_image_and_spec_change_in_the_middle(new_pool: NewPool, next_image: str) -> None:
     pool = new_pool(scaling={"backlogPerReplica": JOBS // PODS, "maxReplicas": PODS, "pause": {"mode": "NoScaleIn"}})
-    pool.enqueue(JOBS, seconds=0.06)
+    jobs = Supply(pool, seconds=0.06, least=LEAST)
+    jobs.add(JOBS)
     until(lambda: pool.settled() > JOBS / 20, 60, pool.story)
-    first = roll(pool, {"image": next_image})
+    first = roll(pool, jobs, {"image": next_image})
     assert {pod["spec"]["containers"][0]["image"] for pod in pool.pods()} == {next_image}
-    second = roll(pool, {"jobTimeoutSeconds": 200})
+    second = roll(pool, jobs, {"jobTimeoutSeconds": 200})
     pool.patch({"scaling": {"pause": None}})
-    pool.wait_settled(JOBS, 240)
-    pool.wait_asleep(60)
+    pool.wait_settled(jobs.count, 240)
+    pool.wait_asleep(120)
     runs = pool.runs()
-    assert_each_ran_once(runs, JOBS)
+    assert_each_ran_once(runs, jobs.count)
     worked = {run.pod for run in runs}
     assert worked & first
     assert worked & (second - first)

@@ -9,18 +9,24 @@ from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool, secret
 from tests.e2e.kubernetes.release import Operator
 from tests.e2e.kubernetes.runs import assert_each_ran_once
+from tests.e2e.kubernetes.supply import Supply
 from tests.e2e.kubernetes.watching import steps, watched_condition, watched_size
 from tests.support.patience import until
 from tests.support.postgres import USER, Server
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.kubernetes, pytest.mark.timeout(600)]
 
 JOBS = 300
 LITTLE = 50
+LEAST = 100
 LARGEST = 3
 OLD, NEW = "before_rotation", "after_rotation"
-WITHIN = 10
-"""Seconds that the operator may take to use a new value of a Secret."""
+WITHIN = 60
+"""Seconds within which the operator uses a new value of a Secret, on a machine that stands still at times."""
+
+
+SLOW = "took too long to answer"
+"""Why a backlog is unknown on a machine that stands still; who is turned away reads something else."""
 
 
 @pytest.fixture
@@ -57,29 +63,21 @@ def test_password_changes_while_jobs_run(
     operator.cluster.apply(secret(urls[OLD]), pool.namespace)
     until(lambda: sessions(cluster_postgres, OLD, "workerpool operator"), WITHIN, operator.logs)
     said = len(cluster_postgres.log.read_text(errors="replace"))
-    jobs = JOBS
-
-    def rolled() -> bool:
-        """Whether everybody left the old user. Until then there is always something to do."""
-        nonlocal jobs
-        if pool.tables.unfinished() < LITTLE:
-            pool.enqueue(JOBS, first=jobs, seconds=0.5)
-            jobs += JOBS
-        return not sessions(cluster_postgres, OLD)
+    jobs = Supply(pool, seconds=0.5, least=LEAST)
 
     with watched_size(pool) as sizes, watched_condition(pool, "ScalingActive") as active:
-        pool.enqueue(JOBS, seconds=0.5)
-        until(lambda: pool.settled() > LITTLE, 60, pool.story)
+        jobs.add(JOBS)
+        until(lambda: pool.settled() > LITTLE, WITHIN, pool.story)
         operator.cluster.apply(secret(urls[NEW]), pool.namespace)
-        until(lambda: sessions(cluster_postgres, NEW, "workerpool operator"), WITHIN, operator.logs)
-        until(rolled, 120, pool.story)
+        until(jobs.during(lambda: sessions(cluster_postgres, NEW, "workerpool operator")), WITHIN, operator.logs)
+        until(jobs.during(lambda: not sessions(cluster_postgres, OLD)), 4 * WITHIN, pool.story)
         cluster_postgres.execute(f"alter role {OLD} nologin")
         assert steps(sizes) == [0, LARGEST]
-        pool.wait_settled(jobs, 90)
-        pool.wait_asleep(60)
-    assert_each_ran_once(pool.runs(), jobs)
+        pool.wait_settled(jobs.count, 2 * WITHIN)
+        pool.wait_asleep(2 * WITHIN)
+    assert_each_ran_once(pool.runs(), jobs.count)
     assert len({run.pod for run in pool.runs()}) == 2 * LARGEST
-    assert [words for words in active if not words.startswith("True BacklogKnown")] == []
+    assert [words for words in active if not words.startswith("True BacklogKnown") and SLOW not in words] == []
     assert "SecretRotated" in [reason for reason, _ in pool.events()]
     assert_no_refused_login(cluster_postgres, said)
     assert_no_password(operator, pool, urls)
