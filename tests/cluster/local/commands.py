@@ -60,6 +60,8 @@ def _controller_manager(layout: Layout, programs: Path) -> list[object]:
         f"--root-ca-file={layout.data('kube-apiserver') / 'apiserver.crt'}",
         "--use-service-account-credentials=true",
         "--leader-elect=false",
+        # A kubelet that a test pauses, on a machine that stands still at times, must not lose its node to that.
+        "--node-monitor-grace-period=180s",
     ]
 
 
