@@ -5,6 +5,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.waiting import eventually
 from workerpool import worker
 
 
@@ -21,6 +22,19 @@ async def wait(seconds: float) -> None:
     with suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), seconds)
     _tell(f"wait {seconds:g}")
+
+
+@worker(topic="held", concurrency=1)
+async def hold(release: str) -> None:
+    """Takes until there is a file of this name."""
+    path = Path(release)
+
+    async def released() -> bool:
+        return await asyncio.to_thread(path.exists)
+
+    _tell(f"hold {path.name}")
+    await eventually(released, f"{path} is there", within=240)
+    _tell(f"held {path.name}")
 
 
 def _tell(what: str) -> None:

@@ -14,6 +14,8 @@ from tests.support.s3 import REGION, S3Server
 from tests.support.waiting import eventually
 from workerpool.producer import get_producer
 
+pytestmark = pytest.mark.timeout(600)
+
 
 async def test_a_broker_that_nobody_names_ends_with_code_2_and_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -87,7 +89,7 @@ async def test_a_refused_login_is_one_short_line_that_names_the_option(tmp_path:
         async def told() -> bool:
             return any("refused the login; check user and password in --url |" in line for line in it.other)
 
-        await eventually(told, "the refusal")
+        await eventually(told, "the refusal", within=WITHIN)
         it.process.send_signal(signal.SIGTERM)
         assert await it.ends() == 0
     [first, *_] = (line for line in it.other if "refused" in line)
