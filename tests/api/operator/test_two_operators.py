@@ -15,13 +15,17 @@ pytestmark = pytest.mark.kubernetes
 @pytest.fixture
 def pair(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[list[OperatorProcess]]:
     """Two of them, the first one leading."""
-    environment = {
-        "WORKERPOOL_OPERATOR_LEADER_ELECTION": "true",
-        "WORKERPOOL_OPERATOR_LEASE_NAMESPACE": namespace,
-    }
+
+    def environment(identity: str) -> dict[str, str]:
+        return {
+            "WORKERPOOL_OPERATOR_LEADER_ELECTION": "true",
+            "WORKERPOOL_OPERATOR_LEASE_NAMESPACE": namespace,
+            "WORKERPOOL_OPERATOR_IDENTITY": identity,
+        }
+
     with (
-        operator_process(api_server, namespace, tmp_path / "first.log", environment) as first,
-        operator_process(api_server, namespace, tmp_path / "second.log", environment) as second,
+        operator_process(api_server, namespace, tmp_path / "first.log", environment("first")) as first,
+        operator_process(api_server, namespace, tmp_path / "second.log", environment("second")) as second,
     ):
         first.start()
         yield [first, second]
@@ -30,6 +34,12 @@ def pair(api_server: ApiServer, namespace: str, tmp_path: Path) -> Iterator[list
 def leads(operator: OperatorProcess) -> bool:
     """Whether it says so."""
     return "workerpool_leader 1.0" in (operator.page("metrics") or "")
+
+
+def holder(shop: Shop) -> str:
+    """Whose name the Lease says."""
+    (lease,) = shop.server.json("get", "leases", f"--namespace={shop.namespace}")["items"]
+    return str(lease["spec"].get("holderIdentity") or "")
 
 
 def test_the_other_takes_over(
@@ -44,7 +54,10 @@ def test_the_other_takes_over(
     shop.until(lambda: shop.size() == 0, "a Deployment")
     assert not leads(second)
     assert "workerpool_pool_desired_replicas{" not in (second.page("metrics") or "")
+    assert holder(shop).startswith("first")
     first.end(signal.SIGTERM)
-    shop.until(lambda: leads(second), "another leader at once: the first gave the Lease back", seconds=10)
+    # Given back: a Lease that has to run out still has the first one's name when that has just ended.
+    assert not holder(shop).startswith("first")
+    shop.until(lambda: leads(second), "another leader")
     shop.enqueue(2)
     shop.until(lambda: shop.size() == 2, "two replicas")
