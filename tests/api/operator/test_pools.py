@@ -150,7 +150,7 @@ def test_what_a_pause_holds_is_the_size_that_the_operator_gave(shop: Shop) -> No
 
 def test_a_deleted_pool_is_gone_at_once_and_forgotten(shop: Shop) -> None:
     settled(shop)
-    assert 'pool="orders"' in (shop.operator.page("metrics") or "")
+    shop.until(lambda: 'pool="orders"' in (shop.operator.page("metrics") or ""), "metrics with the pool")
     shop.kubectl("delete", "workerpool", "orders", "--wait=false")
     assert shop.get("workerpool") is None
     shop.until(lambda: 'pool="orders"' not in (shop.operator.page("metrics") or ""), "metrics without the pool")
@@ -160,6 +160,9 @@ def test_a_killed_operator_decides_the_same_after_it_came_back(shop: Shop) -> No
     settled(shop)
     shop.enqueue(4)
     shop.until(lambda: shop.size() == 4, "four replicas")
+    # What follows the size, the event and the status, is written too: nothing of it is left for the next life.
+    shop.until(lambda: "ScaledUp" in shop.reasons(), "an event")
+    shop.rest()
     shop.operator.end(signal.SIGKILL)
     shop.kubectl("delete", "poddisruptionbudget", "orders")
     before = shop.writes()
