@@ -16,7 +16,7 @@ MERGED: Final = frozenset(KEYS) - {"topologySpreadConstraints"}
 WHOLE: Final = frozenset({"env", "volumes"})
 """Items that hold one of several kinds of value, and nothing that would be worth keeping."""
 
-EXCLUSIVE: Final = frozenset({"exec", "grpc", "httpGet", "tcpSocket"})
+EXCLUSIVE: Final = frozenset({"exec", "grpc", "httpGet", "sleep", "tcpSocket"})
 """Handlers of a probe or hook, of which there may be one."""
 
 SHOWN: Final = 40

@@ -20,6 +20,14 @@ CPU_MILLIS: Final = 100
 MEMORY_MEBIBYTES: Final = 128
 """Asked of the node per runner process, unless the pod template says what the handlers need."""
 
+AFTER_THE_FIRST_PROCESS: Final = ("dumb-init", "--version")
+"""A command that every runner image has, and that changes nothing.
+
+A signal that a container's first process has not asked for yet is lost. Of a pod that is deleted while it starts the
+runner would not hear, take jobs, and be killed in the middle of them when the grace period is over. A command in the
+container has its turn after the first process, and SIGTERM is sent when it has ended.
+"""
+
 
 def grace_seconds(pool: WorkerPool) -> int:
     """Seconds between the order to end and the kill."""
@@ -58,6 +66,7 @@ def _container(pool: WorkerPool, surroundings: Surroundings) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": names.CONTAINER,
         "env": environment(pool, surroundings),
+        "lifecycle": {"preStop": {"exec": {"command": list(AFTER_THE_FIRST_PROCESS)}}},
         "resources": {"requests": {"cpu": f"{CPU_MILLIS * processes}m", "memory": f"{MEMORY_MEBIBYTES * processes}Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

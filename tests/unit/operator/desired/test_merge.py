@@ -66,6 +66,11 @@ RULES = {
         "{livenessProbe: {httpGet: {path: /x}}}",
         "{livenessProbe: {httpGet: {path: /x, port: 1}}}",
     ),
+    "another handler of a hook": (
+        "{lifecycle: {preStop: {exec: {command: [x]}}}}",
+        "{lifecycle: {preStop: {sleep: {seconds: 1}}}}",
+        "{lifecycle: {preStop: {sleep: {seconds: 1}}}}",
+    ),
     "spread constraints replaced": (
         "{topologySpreadConstraints: [{topologyKey: a, maxSkew: 1}]}",
         "{topologySpreadConstraints: [{topologyKey: a}]}",
