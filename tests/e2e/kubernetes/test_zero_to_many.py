@@ -50,6 +50,8 @@ def test_zero_to_many_and_back(new_pool: NewPool) -> None:
     assert_each_ran_once(runs, JOBS)
     assert len({run.pod for run in runs}) == PODS
     assert_told(pool)
+    failed = pool.cluster.json("get", "events", pool.place, "--field-selector=reason=FailedPreStopHook")
+    assert failed["items"] == [], "the command before SIGTERM is in the image, and may run there"
 
 
 def assert_told(pool: Pool) -> None:
