@@ -18,10 +18,10 @@ from workerpool.sources.rabbitmq.topology import Exchange
 from workerpool_contract.rabbitmq import CONTROL
 from workerpool_contract.runnerreport import Control
 
-ANSWER: Final = 5.0
-"""Seconds that runners may take to answer."""
-LAST_ANSWER: Final = 1.5
-"""Seconds after an answer until nobody else is waited for."""
+ANSWER: Final = 15.0
+"""Seconds that runners may take to answer; every one does, so only those that hang are waited for so long."""
+LAST_ANSWER: Final = 3.0
+"""Seconds after an answer until nobody else is waited for. Who holds a job answers after its end is in the history."""
 
 
 async def cancel_held(link: Link, sender: Sender, ids: Collection[int]) -> list[int]:
