@@ -1,15 +1,18 @@
 """A source on a virtual host, opened and closed around a test."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 import aiormq
+import pytest
 
 from tests.support.rabbitmq import Vhost
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
+from workerpool.errors import SourceUnavailable
 from workerpool.sources.base import Job, Subscription
+from workerpool.sources.rabbitmq import source as rabbitmq_source
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.source import Identity, RabbitmqSource
 
@@ -26,13 +29,23 @@ class Consumer:
         found: list[Job] = []
 
         async def there() -> bool:
-            found.extend(await self.source.claim({queue: 1}) if self.source.connected else [])
+            # A connection may be lost between the look at it and the claim.
+            with suppress(SourceUnavailable):
+                found.extend(await self.source.claim({queue: 1}) if self.source.connected else [])
             if not found:
                 await self.source.wait(0.2)
             return bool(found)
 
         await eventually(there, "a job")
         return found[0]
+
+
+@contextmanager
+def patient_goodbyes() -> Iterator[None]:
+    """Sources give back what they hold however slow the machine is: in a hurry, they leave it to the broker."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rabbitmq_source, "RETIRE_SECONDS", DEADLINE)
+        yield
 
 
 @asynccontextmanager
@@ -45,7 +58,8 @@ async def consumer(vhost: Vhost, *queues: str, limit: int = 20, slots: int = 4) 
     try:
         yield made
     finally:
-        await source.close()
+        with patient_goodbyes():
+            await source.close()
 
 
 async def publish(vhost: Vhost, queue: str, *bodies: bytes, content_type: str | None = None) -> None:

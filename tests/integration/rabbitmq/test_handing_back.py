@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.integration.rabbitmq.sources import Consumer, consumer, publish
+from tests.integration.rabbitmq.sources import Consumer, consumer, patient_goodbyes, publish
 from tests.support.rabbitmq import Vhost
 from tests.support.rabbitqueues import depths, taken
 from tests.support.waiting import eventually
@@ -33,7 +33,8 @@ async def test_a_message_that_is_no_job_keeps_its_body(vhost: Vhost) -> None:
         await worker.source.wait(0)
         await publish(vhost, "orders", b"\x08\x96\x01PRECIOUS", content_type="application/x-protobuf")
         await held(worker)
-        await worker.source.retire()
+        with patient_goodbyes():
+            await worker.source.retire()
         assert [it.body for it in await taken(vhost.url, "orders", 1)] == [b"\x08\x96\x01PRECIOUS"]
         assert await depths(vhost.url, "orders.high", "orders.dead") == {"orders.high": 0, "orders.dead": 0}
 
@@ -46,7 +47,8 @@ async def test_a_job_that_is_due_tomorrow_stays_due_tomorrow(vhost: Vhost) -> No
         await worker.source.wait(0)
         await send(worker, "orders", Envelope("orders", 7, "1", due, due=due))
         await held(worker)
-        await worker.source.retire()
+        with patient_goodbyes():
+            await worker.source.retire()
         assert await depths(vhost.url, *LANES) == dict.fromkeys(LANES, 0)
         (it,) = await taken(vhost.url, "workerpool.wait.6h", 1)
         assert (it.body, it.headers["workerpool-due"], it.routing_key) == (b"1", due, "orders")
@@ -58,7 +60,8 @@ async def test_a_job_of_low_priority_stays_behind_the_others(vhost: Vhost) -> No
         await worker.source.wait(0)
         await send(worker, "orders.low", Envelope("orders", 7, "1", 5, priority=-5))
         await held(worker)
-        await worker.source.retire()
+        with patient_goodbyes():
+            await worker.source.retire()
         assert await depths(vhost.url, *LANES) == {"orders.high": 0, "orders": 0, "orders.low": 1}
         assert (await taken(vhost.url, "orders.low", 1))[0].headers["workerpool-priority"] == -5
 

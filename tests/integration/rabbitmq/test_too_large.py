@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import aiormq
 import pytest
 
-from tests.integration.rabbitmq.sources import Consumer, consumer, depth, publish
+from tests.integration.rabbitmq.sources import Consumer, consumer, depth, patient_goodbyes, publish
 from tests.integration.rabbitmq.test_refusals import queue, settling
 from tests.support.linked import linked
 from tests.support.rabbitmq import Broker, Vhost
@@ -242,7 +242,8 @@ async def test_what_is_set_aside_goes_back_when_its_runner_stops(small: Vhost, r
     async with consumer(small) as worker:
         job = await worker.soon()
         await _settled(worker, Settlement(job, DeadLetter(DeadReason.TERMINAL, "no such thing"), 0.1, "w"))
-        await worker.source.retire()
+        with patient_goodbyes():
+            await worker.source.retire()
 
         async def back() -> bool:
             return await depth(small, "orders") == 1

@@ -1,13 +1,16 @@
 """Traps of RabbitMQ and its client that a source must not fall into; each costs others jobs or whole fleets."""
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import aiormq
 import pytest
 
-from tests.integration.rabbitmq.sources import consumer, depth, publish
+from tests.integration.rabbitmq.sources import Consumer, consumer, depth, publish
 from tests.support.rabbitmq import Vhost
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
+from workerpool.errors import SourceUnavailable
 from workerpool.outcome import SUCCEEDED, Retry, Stale
 from workerpool.sources.base import NewJob, Settlement
 from workerpool.sources.rabbitmq.endpoint import Endpoint
@@ -20,6 +23,10 @@ async def enqueue(vhost: Vhost, *payloads: str, limit: int = 20) -> None:
     publisher = RabbitmqPublisher(Endpoint(vhost.url, delivery_limit=limit))
     await publisher.enqueue("orders", [NewJob(payload) for payload in payloads])
     await publisher.close()
+
+
+async def delivered(worker: Consumer) -> bool:
+    return worker.source.holding.unsettled["orders"] > 0
 
 
 async def test_a_consumer_that_the_broker_cancels_is_started_again(vhost: Vhost) -> None:
@@ -43,8 +50,8 @@ async def test_drains_never_use_up_the_deliveries_of_jobs_that_did_not_start(vho
     await enqueue(vhost, "1", "2", "3", limit=5)
     for _ in range(6):
         async with consumer(vhost, limit=5) as worker:
-            await worker.source.wait(10)
-            assert worker.source.holding.unsettled["orders"] > 0
+            await worker.source.wait(0)
+            await eventually(partial(delivered, worker), "deliveries")
     async with consumer(vhost, limit=5) as worker:
         jobs = [await worker.soon() for _ in range(3)]
         assert sorted((job.payload, job.crashes, job.attempts) for job in jobs) == [(n, 0, 0) for n in "123"]
@@ -87,14 +94,15 @@ async def test_what_a_lost_connection_held_is_fenced_and_comes_again(vhost: Vhos
 
 async def test_a_retry_comes_back_by_the_ladder(vhost: Vhost) -> None:
     """Finding 4: no plugin delays it; finding 6: its hand-over is confirmed before the acknowledgement."""
-    await enqueue(vhost, '{"n": 1}')
+    await enqueue(vhost, '{"n": 1}', '{"n": 2}')
     async with consumer(vhost) as worker:
-        job = await worker.soon()
+        job, other = [await worker.soon() for _ in range(2)]
+        assert await worker.source.settle([Settlement(other, Retry(70, "much later"), 0.1, "w")]) == []
+        assert await depth(vhost, "workerpool.wait.1m") == 1
         assert await worker.source.settle([Settlement(job, Retry(2.5, "later"), 0.1, "w")]) == []
-        assert await depth(vhost, "workerpool.wait.1s") == 1
         again = await worker.soon()
-        assert (again.id, again.payload, again.attempts) == (job.id, '{"n": 1}', 1)
-        assert again.waited < 30
+        assert (again.id, again.payload, again.attempts) == (job.id, job.payload, 1)
+        assert again.waited < DEADLINE
 
 
 async def test_messages_that_can_be_no_jobs_become_dead_letters_and_harm_nobody(vhost: Vhost) -> None:
@@ -142,10 +150,13 @@ async def test_silence_in_front_of_a_full_queue_costs_the_channel(vhost: Vhost) 
         for label in list(parts.link.consumers()):
             parts.link.consumers()[label] = lambda _message: None
         await enqueue(vhost, *(str(n) for n in range(20)))
-        assert await worker.source.claim({"orders": 1}) == []
         epoch = parts.link.epoch
 
         async def replaced() -> bool:
+            # A claim counts as asking for a few seconds only, and the broker may be slower to count its jobs.
+            if parts.link.epoch == epoch and parts.link.connected:
+                with suppress(SourceUnavailable):
+                    await worker.source.claim({"orders": 1})
             return parts.link.epoch > epoch and parts.link.connected
 
         await eventually(replaced, "another channel")
