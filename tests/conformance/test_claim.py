@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.conformance.engine import Stage
+from tests.support.waiting import DEADLINE
 from workerpool.outcome import Interrupted
 from workerpool.sources.base import NewJob
 
@@ -62,7 +63,7 @@ async def test_waiting_ends_when_somebody_else_enqueues(stage: Stage) -> None:
         assert await consumer.claim() == []
     waiting = asyncio.create_task(consumer.source.wait(60))
     await stage.send("orders", "1")
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, DEADLINE)
     await consumer.one()
 
 
@@ -73,12 +74,12 @@ async def test_waiting_ends_when_told_to(stage: Stage) -> None:
     waiting = asyncio.create_task(consumer.source.wait(60))
     await asyncio.sleep(0)
     consumer.source.wake()
-    assert await asyncio.wait_for(waiting, 10)
+    assert await asyncio.wait_for(waiting, DEADLINE)
 
 
 async def test_waiting_ends_by_itself_when_nothing_happens(stage: Stage) -> None:
     consumer = await stage.consumer()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE):
         while await consumer.source.wait(0.1):
             assert await consumer.claim() == []
 
