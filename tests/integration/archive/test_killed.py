@@ -39,6 +39,7 @@ def _none_is_lost(queue: Queue, server: S3Server, bucket: str) -> bool:
 
 
 def _environ(server: S3Server, bucket: str) -> dict[str, str]:
+    """Settings under which the jobs of a killed runner come again soon."""
     return server.environment(bucket) | {ENV_LEASE: "3"}
 
 
@@ -101,7 +102,7 @@ def test_killed_again_and_again_while_it_works(queue: Queue, own_server: S3Serve
 
 def test_an_outage_costs_no_message_an_attempt(queue: Queue, own_server: S3Server, start: Start) -> None:
     bucket = own_server.create_bucket()
-    runner = start(queue.url, **_environ(own_server, bucket)).ready()
+    runner = start(queue.url, **own_server.environment(bucket)).ready()
     own_server.kill()
     queue.send(MESSAGES)
     until(lambda: runner.probe("/health")[0] == 503, WITHIN, "the health page says so")
@@ -124,7 +125,7 @@ def test_a_drain_during_an_outage_hands_everything_back_at_once(
 ) -> None:
     bucket = own_server.create_bucket()
     log = tmp_path / "archive.log"
-    environ = _environ(own_server, bucket) | {"WORKERPOOL_LOG_FILE": str(log)}
+    environ = own_server.environment(bucket) | {"WORKERPOOL_LOG_FILE": str(log)}
     runner = start(queue.url, **environ).ready()
     own_server.stop()
     queue.send(MESSAGES)
