@@ -8,6 +8,7 @@ import pytest
 from tests.support.linked import linked
 from tests.support.rabbitmq import Broker, Vhost
 from workerpool.errors import ConfigError, SourceUnavailable
+from workerpool.sources.rabbitmq import connecting
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.link import Link
 
@@ -56,8 +57,11 @@ async def test_a_broker_that_is_not_there_is_unavailable(url: str) -> None:
     assert "hunter22" not in str(failed.value)
 
 
-async def test_the_port_of_the_management_api_is_told(vhost: Vhost, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_port_of_the_management_api_is_told(
+    vhost: Vhost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cowboy waits 5 s for the rest of what it takes for a request, then hangs up without a word."""
+    monkeypatch.setattr(connecting, "CONNECT_TIMEOUT", 45.0)
     port = urlsplit(vhost.broker.management_url).port
     url = vhost.url.replace(f":{vhost.broker.amqp_port}/", f":{port}/")
     told = rf"hung up without a word of AMQP; if {port} is the port of the management API .*usually 5672"

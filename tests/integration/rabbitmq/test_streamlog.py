@@ -84,14 +84,14 @@ async def test_followers_get_what_is_there_and_what_comes_across_a_lost_connecti
         await other.cut()
         await log.append([{"id": 3}])
         await other.whole_again()
-        await follower.sync(30)
+        await follower.sync(PATIENCE)
         assert seen == [{"id": 1}, {"id": 2}, {"id": 3}]
         await follower.stop()
         await log.append([{"id": 4}])
         assert len(seen) == 3
 
 
-async def test_whoever_reads_to_the_end_leaves_nothing_behind(vhost: Vhost) -> None:
+async def test_whoever_reads_to_the_end_leaves_nothing_behind(vhost: Vhost, monkeypatch: pytest.MonkeyPatch) -> None:
     async with linked(vhost.url) as watched:
         log = _log(watched.link, SUBSCRIPTIONS)
         for _ in range(3):
@@ -100,6 +100,8 @@ async def test_whoever_reads_to_the_end_leaves_nothing_behind(vhost: Vhost) -> N
             await follower.sync()
             await follower.sync()
             await follower.stop()
+            # From now on the log is not empty, and a slow answer must not make it look so.
+            monkeypatch.setattr(streamfollowing, "QUIET", PATIENCE)
         assert await last_offset(watched.link, SUBSCRIPTIONS, PATIENCE) == 0
 
 
