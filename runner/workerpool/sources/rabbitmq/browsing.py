@@ -23,6 +23,9 @@ SILENCE: Final = 0.5
 PATIENCE: Final = 30.0
 """Seconds that a queue may take to deliver what it says that it has."""
 
+RETURNING: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Pauses (seconds) in which a queue may take back what it was given; others may take it at once."""
+
 
 class Browser:
     """The messages that were in ``name`` when it was opened: a lane, a wait queue or the dead letters of ``queue``.
@@ -78,6 +81,16 @@ class Browser:
         for tag in held:
             await self._channel.basic_nack(tag, multiple=True, requeue=self._requeue, wait=False)
         await self._answered()
+        if self._requeue:
+            await self._taken_back(sum(map(len, self._held)))
+
+    async def _taken_back(self, count: int) -> None:
+        """Waits a little until whoever looks next finds them: a quorum queue takes them back after it has answered."""
+        for pause in RETURNING:
+            declared = await self._channel.queue_declare(self.name, passive=True)
+            if (declared.message_count or 0) >= count or declared.consumer_count:
+                return
+            await asyncio.sleep(pause)
 
     async def _answered(self) -> None:
         """A call that is answered: what was written before it has arrived."""
