@@ -23,7 +23,7 @@ from benchmarks.rabbitmq.servers import Servers
 
 STALLED = 30.0
 """Seconds without a further message after which a worker has hung."""
-GOODBYE = 25.0
+GOODBYE = 60.0
 """Seconds that a worker gets to stop: Celery, idle, takes about ten."""
 
 

@@ -17,7 +17,7 @@ from tests.support.ports import free_port
 
 LOOPBACK = "127.0.0.1"
 PLUGINS = ("rabbitmq_management", "rabbitmq_prometheus")
-START_WITHIN = 90.0
+START_WITHIN = 150.0
 """Seconds that a start may take; about five are usual."""
 
 

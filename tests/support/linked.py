@@ -8,6 +8,9 @@ from tests.support.waiting import eventually
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.link import Link
 
+RETURN = 120.0
+"""Seconds that a link may take to come back: it tries again after up to 30 seconds, and more than once if need be."""
+
 
 @dataclass
 class Linked:
@@ -35,7 +38,7 @@ class Linked:
         async def back() -> bool:
             return self.returns >= times and self.link.connected
 
-        await eventually(back, f"return {times} of the link ({self.link.last_error})")
+        await eventually(back, f"return {times} of the link ({self.link.last_error})", within=RETURN)
 
 
 @asynccontextmanager

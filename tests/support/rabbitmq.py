@@ -128,13 +128,13 @@ class Broker:
         RuntimeError with the answer's text for a status from 400 on, OSError when the server isn't there. Asked again
         for 500, the answer of RabbitMQ 3.10 while a queue that it lists comes or goes.
         """
-        status, text = until(lambda: self._answer(method, path, body), 30, f"an answer to {method} {path}")
+        status, text = until(lambda: self._answer(method, path, body), 120, f"an answer to {method} {path}")
         if status >= http.client.BAD_REQUEST:
             raise RuntimeError(f"{method} {path}: {status} {text.decode(errors='replace')}")
         return json.loads(text) if text else None
 
     def _answer(self, method: str, path: str, body: object) -> tuple[int, bytes] | None:
-        connection = http.client.HTTPConnection(self.host, self.ports.management, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.ports.management, timeout=120)
         try:
             secret = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
             headers = {"Authorization": f"Basic {secret}", "Content-Type": "application/json"}

@@ -26,7 +26,7 @@ from workerpool_contract.archive import ArchiveSettings, archive_to_environment
 
 REGION: Final = "garage"
 """Not the default of anybody, so that whoever forgets the region fails in every test."""
-START_WITHIN: Final = 60.0
+START_WITHIN: Final = 150.0
 _PRIVATE: Final = ".sgwtmp"
 """Where the server keeps what is not an object yet."""
 

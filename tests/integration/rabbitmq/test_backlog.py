@@ -86,7 +86,7 @@ async def test_runners_are_asked_for_a_report_by_a_reader_that_is_new(vhost: Vho
         await stage.client.channel.basic_consume(str(declared.queue), arrived, no_ack=True)
         async with staged(vhost) as other:
             await other.read()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(45):
                 await heard.wait()
         assert asked == [b'{"kind": "report"}']
 

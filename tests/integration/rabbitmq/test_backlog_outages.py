@@ -63,11 +63,12 @@ async def test_tls_with_a_private_authority(broker: Broker, tmp_path: Path) -> N
         await stage.client.publish("q", 2)
         assert await stage.read() == Backlog(2)
     for wrong in (endpoint, replace(endpoint, authority=other.certificate.read_text())):
-        reason = await _reason(wrong_reader := RabbitmqBacklog(wrong))
+        reason = await _reason(wrong_reader := RabbitmqBacklog(wrong, timeout=45.0))
         await wrong_reader.close()
         assert "has a certificate that is not trusted here; set spec.source.rabbitmq.tls.caSecretRef" in reason
     plain = RabbitmqBacklog(
-        replace(endpoint, url=vhost.tls_url.replace(f":{broker.tls_port}/", f":{broker.amqp_port}/"))
+        replace(endpoint, url=vhost.tls_url.replace(f":{broker.tls_port}/", f":{broker.amqp_port}/")),
+        timeout=45.0,
     )
     assert "can't be spoken to by TLS" in await _reason(plain)
     await plain.close()

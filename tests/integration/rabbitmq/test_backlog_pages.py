@@ -118,7 +118,7 @@ async def test_a_vhost_that_is_not_there(vhost: Vhost) -> None:
     endpoint = Endpoint(url, management=vhost.broker.management_url, prometheus=NOWHERE)
     reason = await refusal(endpoint)
     assert "knows no vhost missing (404); correct spec.source.rabbitmq.vhost" in reason
-    reader = RabbitmqBacklog(endpoint)
+    reader = RabbitmqBacklog(endpoint, timeout=45.0)
     found = (await reader.read(["q"]))["q"]
     await reader.close()
     assert isinstance(found, Unknown)

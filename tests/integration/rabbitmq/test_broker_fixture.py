@@ -28,7 +28,7 @@ async def test_closing_the_connections_of_one_virtual_host_leaves_others_alone(
         async def gone() -> bool:
             return closed.transport is None or closed.transport.connection.is_closed
 
-        await eventually(gone, "the connection is closed", within=30)
+        await eventually(gone, "the connection is closed")
         assert (await kept.channel()).is_initialized
     await closed.close()
     rabbitmq_broker.drop_vhost(other)

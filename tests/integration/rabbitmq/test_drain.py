@@ -98,7 +98,7 @@ def test_jobs_that_outlast_the_drain_are_handed_back_at_no_cost(scene: Scene) ->
     runner.send(signal.SIGTERM)
 
     assert runner.wait(WITHIN) == 0
-    assert scene.ready() == 2 * RUNNING
+    until(lambda: scene.ready() == 2 * RUNNING, WITHIN, "the broker has all of them back")
     assert len(scene.witness.keys("cut")) == RUNNING
     scene.open()
     second = scene.start()

@@ -141,7 +141,7 @@ async def test_a_cancellation_at_the_moment_of_a_loss_is_not_lost(vhost: Vhost) 
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
-            done, _ = await asyncio.wait([task], timeout=30)
+            done, _ = await asyncio.wait([task], timeout=45)
             assert done, f"the cancellation was lost after {turns} turns of the loop"
             assert task.cancelled()
             await cut
@@ -152,7 +152,7 @@ async def test_ready_waits_for_the_return_and_not_longer(vhost: Vhost) -> None:
         watched.link.reset("test")
         with pytest.raises(SourceUnavailable, match="test"):
             await watched.link.ready(0)
-        await watched.link.ready(30)
+        await watched.link.ready(45)
 
 
 async def test_a_server_that_never_answers_can_be_left_and_leaves_nothing(caplog: pytest.LogCaptureFixture) -> None:
@@ -174,7 +174,7 @@ async def test_a_server_that_never_answers_can_be_left_and_leaves_nothing(caplog
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()
-        await asyncio.wait_for(left.wait(), 30)
+        await asyncio.wait_for(left.wait(), 45)
         server.close()
         gc.collect()
     assert caplog.records == []

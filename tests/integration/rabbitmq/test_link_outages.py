@@ -10,7 +10,7 @@ from tests.support.authority import make_authority
 from tests.support.linked import Linked, linked
 from tests.support.proxy import proxy_to
 from tests.support.rabbitmq import Broker, Vhost, throw_away_broker
-from tests.support.waiting import eventually
+from tests.support.waiting import DEADLINE, eventually
 from workerpool.errors import ConfigError, SourceUnavailable
 from workerpool.sources.rabbitmq.endpoint import Endpoint
 from workerpool.sources.rabbitmq.link import Link
@@ -91,7 +91,7 @@ async def test_short_of_memory_nothing_is_published_and_jobs_are_still_settled(p
             return not watched.link.blocked
 
         await eventually(free, "the broker takes publishes again")
-        await sender.send([Outgoing("", "jobs", b"3", {})])
+        await Sender(watched.link, DEADLINE).send([Outgoing("", "jobs", b"3", {})])
         assert watched.link.epoch == 1
 
 
