@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from workerpool_contract import names
@@ -97,8 +98,8 @@ class KubernetesPlatform:
                 raise Refused(trouble.reason, trouble.message)
         wanted = self._children(pool, record, replicas, deployment)
         if replicas < (present := size_of(deployment)):
-            look = await self._fresh(key)
-            allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), look)
+            fresh = partial(self._fresh, key)
+            allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), fresh)
             wanted = self._children(pool, record, allowed, deployment)
         else:
             await self._shrinking.clear(key, replicas)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from workerpool_contract import names
@@ -22,6 +22,10 @@ from workerpool_operator.victims import victims
 CHEAP = "-100"
 # Writes at the same time.
 AT_ONCE = 8
+# Seconds until Kubernetes has surely seen a mark: its controllers hear of pods and of sizes over different watches.
+NOTICED = 1.0
+# Looks at most: where jobs come and go all the time the idle are others at each of them.
+LOOKS = 3
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +45,24 @@ class Shrinking:
         self._world = world
         self._limit = asyncio.Semaphore(AT_ONCE)
 
-    async def prepare(self, pool: WorkerPool, key: PoolKey, sizes: Sizes, look: Look | None) -> int:
+    async def prepare(
+        self, pool: WorkerPool, key: PoolKey, sizes: Sizes, fresh: Callable[[], Awaitable[Look | None]]
+    ) -> int:
         """Marks the pods that go when the pool shrinks, and unmarks the others; the size to set.
 
-        ``look``: as fresh as can be.
+        Takes some seconds when marks change. ``fresh``: looks at the queue now. Raises ApiError.
         """
-        views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
-        replicas = staying(pool, sizes, views, look)
-        if replicas == 0:  # all of them go
-            return 0
-        chosen = set(victims(views, max(0, len(views) - replicas)))
-        await self._mark(key, chosen, {view.name for view in views} - chosen)
+        replicas = sizes.present
+        for _ in range(LOOKS):
+            look = await fresh()
+            views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
+            replicas = staying(pool, sizes, views, look)
+            if replicas == 0:  # all of them go
+                return 0
+            chosen = set(victims(views, max(0, len(views) - replicas)))
+            if not await self._mark(key, chosen, {view.name for view in views} - chosen):
+                return replicas
+            await asyncio.sleep(NOTICED)
         return replicas
 
     async def clear(self, key: PoolKey, replicas: int) -> None:
@@ -60,7 +71,8 @@ class Shrinking:
         if len(staying) <= replicas:
             await self._mark(key, set(), {pod.name for pod in staying})
 
-    async def _mark(self, key: PoolKey, cheap: set[str], others: Iterable[str]) -> None:
+    async def _mark(self, key: PoolKey, cheap: set[str], others: Iterable[str]) -> bool:
+        """Whether a mark was changed."""
         wanted: dict[str, str | None] = {**dict.fromkeys(others), **dict.fromkeys(cheap, CHEAP)}
         # Only marks of this operator are taken away; a person's own cost stays.
         writes = [
@@ -68,15 +80,15 @@ class Shrinking:
             for pod in self._world.pods(key)
             if pod.name in wanted and pod.cost != wanted[pod.name] and (wanted[pod.name] or pod.cost == CHEAP)
         ]
-        await asyncio.gather(*writes)
+        return any(await asyncio.gather(*writes))
 
-    async def _write(self, namespace: str, name: str, cost: str | None) -> None:
+    async def _write(self, namespace: str, name: str, cost: str | None) -> bool:
         body = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: cost}}}
         try:
             async with self._limit:
                 written = await self._api.merge(PODS, namespace, name, body)
         except NotFound:  # gone already: the mark has done its work
-            return
+            return False
         except ApiError as error:
             if error.passes:
                 raise
@@ -84,23 +96,37 @@ class Shrinking:
             logger.warning(
                 "Could not mark a pod for scale-in", extra={"pod": f"{namespace}/{name}", "error": str(error)}
             )
-            return
+            return False
         self._world.put(PODS, written)
+        return True
 
 
 def staying(pool: WorkerPool, sizes: Sizes, views: Sequence[ReplicaView], look: Look | None) -> int:
     """The size to set: what is wanted, or more when more runners are busy than would stay; never more than there are.
 
-    Nothing goes while the backlog is unknown, and the last one stays while nobody knows what is in flight. Only a size
-    that somebody asked for in so many words, and the maximum, are stronger. ``views``: also of pods that a rollout has
-    beyond the size.
+    Nothing goes while the backlog is unknown, the last one stays while nobody knows what is in flight, and idle ones
+    stay while a busy one is not ready yet. Only a size that somebody asked for in so many words, and the maximum, are
+    stronger. ``views``: also of pods that a rollout has beyond the size.
     """
     if _asked_for(pool):
         return sizes.wanted
     unknown = look is None or isinstance(look.reading, Unknown)
     held = look is not None and isinstance(look.reading, Backlog) and bool(look.reading.in_flight_unknown)
     needed = sizes.present if unknown else max(int(held), sum(maybe_busy(view) for view in views))
-    return max(sizes.wanted, min(needed, sizes.present, pool.spec.scaling.max_replicas))
+    most = min(sizes.present, pool.spec.scaling.max_replicas)
+    replicas = max(sizes.wanted, min(needed, most))
+    return max(replicas, min(replicas + _passed_over(views, replicas), most))
+
+
+def _passed_over(views: Sequence[ReplicaView], replicas: int) -> int:
+    """How many of those that are to go would stay, since Kubernetes would end busy pods in their place.
+
+    It ends pods that are not ready before it compares marks, and a pod may run a job before its probes have said so.
+    """
+    chosen = set(victims(views, max(0, len(views) - replicas)))
+    if any(maybe_busy(view) and not view.vouched for view in views if view.name not in chosen):
+        return sum(view.vouched for view in views if view.name in chosen)
+    return 0
 
 
 def _asked_for(pool: WorkerPool) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.api import Cluster
+from tests.cluster.api import Cluster, KubectlFailed
 from tests.e2e.kubernetes.queues import SECRET, PostgresQueues, Queues
 from tests.e2e.kubernetes.runs import RELEASED, TABLE, Run, runs_of, settled
 from tests.support.patience import until
@@ -107,7 +107,19 @@ class Pool:
         """All that helps to understand why a wait was in vain."""
         pods = self.cluster.kubectl("get", "pods", self.place, "-o", "wide")
         described = self.cluster.kubectl("describe", "workerpool", self.name, self.place)
-        return f"{self.settled()} finished, {self.jobs.unfinished()} left\n{pods}\n{described}"
+        ending = [self._told(pod) for pod in self.pods() if "deletionTimestamp" in pod["metadata"]]
+        return f"{self.settled()} finished, {self.jobs.unfinished()} left\n{pods}\n{described}\n{''.join(ending)}"
+
+    def _told(self, pod: Body) -> str:
+        """What a pod says that was told to end, and what is said about it."""
+        name = pod["metadata"]["name"]
+        containers = json.dumps(pod["status"].get("containerStatuses"))
+        events = self.cluster.kubectl("get", "events", self.place, f"--field-selector=involvedObject.name={name}")
+        try:
+            log = self.cluster.kubectl("logs", name, self.place, "--tail=20")
+        except KubectlFailed as error:
+            log = str(error)
+        return f"\n{name}: {pod['metadata']['deletionTimestamp']} {containers}\n{events}\n{log}\n"
 
 
 def pool_manifest(name: str, queue: str, image: str, worker: Body, scaling: Body, queues: Queues | None = None) -> Body:

@@ -1,9 +1,10 @@
-"""Jobs of a minute and more, while their pool shrinks and while it is rolled: each finishes where it began."""
+"""Long jobs, while their pool shrinks and while it is rolled: each finishes where it began, and the idle go."""
 
 import pytest
 
 from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool
+from tests.e2e.kubernetes.release import is_ready
 from tests.e2e.kubernetes.runs import Run, assert_each_ran_once, release
 from tests.e2e.kubernetes.watching import watched_pods
 from tests.support.patience import until
@@ -45,6 +46,32 @@ def test_long_jobs_finish_where_they_began(new_pool: NewPool) -> None:
     assert charged == [{"attempts": 0, "crashes": 0, "state": "completed"}]
     rolled.wait_asleep(SECONDS)
     shrinking.wait_asleep(SECONDS)
+
+
+def test_the_busy_pod_that_is_not_ready_yet_stays_and_the_idle_one_goes(new_pool: NewPool) -> None:
+    """Kubernetes would end it first, whatever the marks say."""
+    pool = new_pool("late", "long", WORKER, {"backlogPerReplica": 1, "maxReplicas": 2})
+    # The first question comes before a runner can answer, the second so much later: it works meanwhile.
+    pool.patch({"probes": {"startup": {"periodSeconds": 30}}})
+    pool.enqueue(1, first=0, seconds=0, release="first")
+    until(lambda: len(ready(pool)) == 1, SECONDS, pool.story)
+    pool.enqueue(1, first=1, seconds=0, release="second")
+    until(lambda: set(running(pool, range(2))) == {0, 1}, SECONDS, pool.story)
+    runs = running(pool, range(2))
+
+    release(pool.tables, "first")
+    until(lambda: [pod["metadata"]["name"] for pod in pool.pods()] == [runs[1].pod], SECONDS, pool.story)
+    assert set(running(pool, (1,))) == {1}
+    assert ready(pool) == {runs[1].pod}, "the idle one went before"
+    release(pool.tables, "second")
+    pool.wait_settled(2, SECONDS)
+    assert_each_ran_once(pool.runs(), 2)
+
+
+def ready(pool: Pool) -> set[str]:
+    """The pods that the API server shows as ready and that were not told to end."""
+    kept = [pod for pod in pool.pods() if "deletionTimestamp" not in pod["metadata"]]
+    return {pod["metadata"]["name"] for pod in kept if is_ready(pod)}
 
 
 def assert_idle_ones_go(pool: Pool) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.support.pools import UID, pool
 from tests.support.virtual_time import VirtualLoop, run
 from workerpool_contract import names
-from workerpool_contract.backlog import Backlog
+from workerpool_contract.backlog import Backlog, RunnerReport
 from workerpool_contract.spec import WorkerPool
 from workerpool_operator.backlog.watch import Look
 from workerpool_operator.kube.api import (
@@ -29,6 +29,7 @@ from workerpool_operator.kube.api import (
 from workerpool_operator.kube.events import Recorder
 from workerpool_operator.kube.objects import PoolKey
 from workerpool_operator.kube.platform import PATIENCE, Knowledge, KubernetesPlatform, key_for
+from workerpool_operator.kube.shrink import LOOKS, NOTICED
 from workerpool_operator.kube.world import World
 from workerpool_operator.platform import Refused
 
@@ -58,6 +59,7 @@ class Api:
     async def merge(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:
         """Answers the pod with its mark."""
         self._write("merge", name, resource)
+        self.version += 1
         pod = pod_of(name, namespace)
         pod["metadata"] |= {"annotations": body["metadata"]["annotations"], "resourceVersion": str(self.version)}
         return pod
@@ -84,11 +86,12 @@ class Api:
 
 @dataclass
 class Stage:
-    """A platform, its pool, and what the queue says."""
+    """A platform, its pool, and what the queue says. ``busy``: which pods at each look, the last ones from then on."""
 
     api: Api
-    busy: int = 0
+    busy: list[set[str]] = field(default_factory=lambda: [set[str]()])
     hangs: bool = False
+    looks: int = 0
     world: World = field(default_factory=World)
     pool: WorkerPool = field(default_factory=pool)
 
@@ -109,13 +112,19 @@ class Stage:
     async def _refresh(self, _: PoolKey) -> Look | None:
         if self.hangs:
             await asyncio.get_running_loop().create_future()
-        return Look(Backlog(0), None, {}, 0.0)
+        busy = self.busy[min(self.looks, len(self.busy) - 1)]
+        self.looks += 1
+        return Look(Backlog(0), None, {name: RunnerReport(name, 1, 1, 0.1) for name in busy}, 0.0)
 
     async def scaled(self, replicas: int) -> list[Write]:
         """What is written when the pool gets this size."""
         self.api.writes.clear()
         await self.platform.scale(self.pool, replicas)
         return list(self.api.writes)
+
+    def marked(self) -> set[str]:
+        """The pods that are to go first."""
+        return {pod.name for pod in self.world.pods(self.key) if pod.cost is not None}
 
     def pods(self, count: int) -> None:
         """Pods that are not ready and of which nobody reports: idle."""
@@ -184,6 +193,45 @@ async def test_a_pool_that_ends_marks_nobody() -> None:
     await stage.scaled(3)
     stage.pods(3)
     assert await stage.scaled(0) == BOTH[:1]
+
+
+def test_marks_are_seen_before_the_size_falls() -> None:
+    async def scenario(loop: VirtualLoop) -> None:
+        stage = Stage(Api(), busy=[{"pod-1"}])
+        await stage.scaled(3)
+        stage.pods(3)
+        began = loop.time()
+        assert await stage.scaled(1) == [("merge", "pod-0"), ("merge", "pod-2"), BOTH[0]]
+        assert loop.time() - began == pytest.approx(NOTICED)
+        assert await stage.scaled(1) == []
+        assert loop.time() - began == pytest.approx(NOTICED)
+
+    run(scenario)
+
+
+def test_a_pod_that_took_a_job_after_it_was_marked_stays() -> None:
+    async def scenario(_: VirtualLoop) -> None:
+        stage = Stage(Api(), busy=[set(), {"pod-2"}])
+        await stage.scaled(3)
+        stage.pods(3)
+        marked = [("merge", "pod-1"), ("merge", "pod-2")]
+        assert await stage.scaled(1) == [*marked, ("merge", "pod-0"), ("merge", "pod-2"), BOTH[0]]
+        assert stage.marked() == {"pod-0", "pod-1"}
+
+    run(scenario)
+
+
+def test_a_pool_whose_idle_pods_are_always_others_shrinks_in_the_end() -> None:
+    async def scenario(loop: VirtualLoop) -> None:
+        stage = Stage(Api(), busy=[{"pod-0"}, {"pod-1"}, {"pod-0"}, {"pod-1"}, {"pod-0"}])
+        await stage.scaled(2)
+        stage.pods(2)
+        began = loop.time()
+        assert (await stage.scaled(1))[-1] == BOTH[0]
+        assert stage.looks == LOOKS
+        assert loop.time() - began == pytest.approx(LOOKS * NOTICED)
+
+    run(scenario)
 
 
 async def test_marks_that_nobody_may_set_hold_up_no_scale_in() -> None:

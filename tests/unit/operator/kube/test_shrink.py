@@ -39,9 +39,10 @@ def look(busy: Sequence[int] | None, reading: Reading | None = None) -> Look:
     return Look(reading or Backlog(5), None, named, 0.0)
 
 
-def left(sizes: Sizes, pods: int, seen: Look | None, *, ready: bool = True, **spec: Any) -> int:
-    """The size that a pool with so many pods gets."""
-    records = [PodRecord(f"p-{number}", POOL, ready=ready) for number in range(pods)]
+def left(sizes: Sizes, pods: int, seen: Look | None, *, ready: bool | str = True, **spec: Any) -> int:
+    """The size that a pool with so many pods gets. ``ready``: of all of them, or "+-" for each."""
+    each = ready if isinstance(ready, str) else "+-"[not ready] * pods
+    records = [PodRecord(f"p-{number}", POOL, ready=sign == "+") for number, sign in enumerate(each)]
     return staying(pool(**spec), sizes, views_of(records, seen.reports if seen else None), seen)
 
 
@@ -51,6 +52,26 @@ def test_the_idle_go() -> None:
 
 def test_the_busy_stay() -> None:
     assert left(Sizes(4, 1), 4, look([1, 1, 0, 1])) == 3
+
+
+def test_the_idle_stay_while_kubernetes_would_end_a_busy_one_that_is_not_ready_yet() -> None:
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="+-++") == 4
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="++++") == 1
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="-+-+") == 1
+
+
+def test_what_is_not_ready_and_idle_goes_all_the_same() -> None:
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="---+") == 2
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="----") == 1
+
+
+def test_nothing_but_busy_ones_hold_idle_ones_up() -> None:
+    assert left(Sizes(4, 1), 4, look([0, 0, 0, 0]), ready="+-++") == 1
+
+
+def test_busy_ones_that_are_not_ready_do_not_raise_a_lowered_maximum() -> None:
+    assert left(Sizes(4, 2), 4, look([0, 1, 0, 0]), ready="+-++", scaling={"maxReplicas": 2}) == 2
+    assert left(Sizes(4, 1), 4, look([0, 1, 0, 0]), ready="+-++", replicas=1) == 1
 
 
 def test_a_pod_that_a_rollout_has_more_makes_no_pool_grow() -> None:
@@ -84,12 +105,10 @@ readings: st.SearchStrategy[Reading] = st.just(Backlog(3)) | st.just(DARK)
 looks = st.none() | st.builds(look, st.none() | st.lists(st.integers(0, 2), max_size=30), readings)
 
 
-pods = st.tuples(st.integers(0, 30), st.booleans())
+pods = st.text("+-", max_size=30)
 
 
 @given(st.integers(1, 25), st.data(), looks, pods)
-def test_a_scale_in_never_raises_the_size(
-    present: int, data: st.DataObject, seen: Look | None, there: tuple[int, bool]
-) -> None:
+def test_a_scale_in_never_raises_the_size(present: int, data: st.DataObject, seen: Look | None, there: str) -> None:
     wanted = data.draw(st.integers(0, min(present - 1, 20)))
-    assert wanted <= left(Sizes(present, wanted), there[0], seen, ready=there[1]) <= present
+    assert wanted <= left(Sizes(present, wanted), len(there), seen, ready=there) <= present
