@@ -100,6 +100,8 @@ class KubernetesPlatform:
         if replicas < (present := size_of(deployment)):
             fresh = partial(self._fresh, key)
             allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), fresh)
+            if not self._is_current(record):  # it was changed or deleted meanwhile, and is looked at again
+                return
             wanted = self._children(pool, record, allowed, deployment)
         else:
             await self._shrinking.clear(key, replicas)
@@ -146,6 +148,11 @@ class KubernetesPlatform:
                 return await self._knowledge.refresh(key)
         except TimeoutError:
             return None
+
+    def _is_current(self, record: PoolRecord) -> bool:
+        """Whether the pool is still the one that a decision was about."""
+        now = self._world.pool(record.key)
+        return now is not None and not now.deleting and (now.uid, now.generation) == (record.uid, record.generation)
 
     def _size(self, pool: WorkerPool, key: PoolKey, deployment: Body | None) -> int:
         """The size that the operator last gave the pool, whatever somebody else made of its Deployment since.

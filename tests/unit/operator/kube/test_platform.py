@@ -97,9 +97,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         api = cast("KubeApi", self.api)
-        body = self.pool.model_dump(by_alias=True, mode="json", exclude_none=True)
-        body["metadata"] |= {"uid": UID, "resourceVersion": "1", "generation": 1}
-        self.world.put(POOLS, body)
+        self.world.put(POOLS, self.body())
         knowledge = Knowledge(lambda _: None, self._refresh, lambda _: None, "local/runner:1")
         recorder = Recorder(api, "test", steady=lambda: 0.0, wall=lambda: datetime.now(UTC))
         self.platform = KubernetesPlatform(api, self.world, knowledge, recorder)
@@ -108,6 +106,12 @@ class Stage:
     def key(self) -> PoolKey:
         """Where the pool is."""
         return key_for(self.pool)
+
+    def body(self) -> Body:
+        """The pool as the API server shows it first."""
+        body = self.pool.model_dump(by_alias=True, mode="json", exclude_none=True)
+        body["metadata"] |= {"uid": UID, "resourceVersion": "1", "generation": 1}
+        return body
 
     async def _refresh(self, _: PoolKey) -> Look | None:
         if self.hangs:
@@ -230,6 +234,22 @@ def test_a_pool_whose_idle_pods_are_always_others_shrinks_in_the_end() -> None:
         assert (await stage.scaled(1))[-1] == BOTH[0]
         assert stage.looks == LOOKS
         assert loop.time() - began == pytest.approx(LOOKS * NOTICED)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "change", [{"deletionTimestamp": "2026-11-23T00:00:00Z"}, {"generation": 2}, {"uid": "another"}]
+)
+def test_a_pool_that_is_deleted_or_changed_while_marks_are_seen_is_left_alone(change: dict[str, Any]) -> None:
+    async def scenario(loop: VirtualLoop) -> None:
+        stage = Stage(Api(), busy=[{"pod-1"}])
+        await stage.scaled(3)
+        stage.pods(3)
+        changed = stage.body()
+        changed["metadata"] |= {"resourceVersion": "2", **change}
+        loop.call_later(NOTICED / 2, stage.world.put, POOLS, changed)
+        assert await stage.scaled(1) == [("merge", "pod-0"), ("merge", "pod-2")]
 
     run(scenario)
 
