@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from workerpool_contract import names
@@ -66,7 +65,7 @@ class KubernetesPlatform:
         self._world = world
         self._knowledge = knowledge
         self._recorder = recorder
-        self._shrinking = Shrinking(api, world)
+        self._shrinking = Shrinking(api, world, self._fresh)
         self._applied: dict[tuple[Resource, PoolKey], Body] = {}
         # What was written, and the generation of what the API server made of it, where that is something else.
         self._altered: dict[tuple[Resource, PoolKey], tuple[Body, int]] = {}
@@ -98,8 +97,7 @@ class KubernetesPlatform:
                 raise Refused(trouble.reason, trouble.message)
         wanted = self._children(pool, record, replicas, deployment)
         if replicas < (present := size_of(deployment)):
-            fresh = partial(self._fresh, key)
-            allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas), fresh)
+            allowed = await self._shrinking.prepare(pool, key, Sizes(present, replicas))
             if not self._is_current(record):  # it was changed or deleted meanwhile, and is looked at again
                 return
             wanted = self._children(pool, record, allowed, deployment)

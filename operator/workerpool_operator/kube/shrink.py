@@ -38,28 +38,27 @@ class Sizes(NamedTuple):
 
 
 class Shrinking:
-    """Marks and unmarks pods."""
+    """Marks and unmarks pods. ``fresh``: looks at the queue of a pool now, None when it takes too long."""
 
-    def __init__(self, api: KubeApi, world: World) -> None:
+    def __init__(self, api: KubeApi, world: World, fresh: Callable[[PoolKey], Awaitable[Look | None]]) -> None:
         self._api = api
         self._world = world
+        self._fresh = fresh
         self._limit = asyncio.Semaphore(AT_ONCE)
 
-    async def prepare(
-        self, pool: WorkerPool, key: PoolKey, sizes: Sizes, fresh: Callable[[], Awaitable[Look | None]]
-    ) -> int:
+    async def prepare(self, pool: WorkerPool, key: PoolKey, sizes: Sizes) -> int:
         """Marks the pods that go when the pool shrinks, and unmarks the others; the size to set.
 
-        Takes some seconds when marks change. ``fresh``: looks at the queue now. Raises ApiError.
+        Takes some seconds when marks change. Raises ApiError.
         """
         replicas = sizes.present
         for _ in range(LOOKS):
-            look = await fresh()
+            look = await self._fresh(key)
             views = [it for it in views_of(self._world.pods(key), look.reports if look else None) if not it.draining]
             replicas = staying(pool, sizes, views, look)
             if replicas == 0:  # all of them go
                 return 0
-            chosen = set(victims(views, max(0, len(views) - replicas)))
+            chosen = _leaving(views, replicas)
             if not await self._mark(key, chosen, {view.name for view in views} - chosen):
                 return replicas
             await asyncio.sleep(NOTICED)
@@ -115,7 +114,12 @@ def staying(pool: WorkerPool, sizes: Sizes, views: Sequence[ReplicaView], look: 
     needed = sizes.present if unknown else max(int(held), sum(maybe_busy(view) for view in views))
     most = min(sizes.present, pool.spec.scaling.max_replicas)
     replicas = max(sizes.wanted, min(needed, most))
-    return max(replicas, min(replicas + _passed_over(views, replicas), most))
+    return max(sizes.wanted, min(replicas + _passed_over(views, replicas), most))
+
+
+def _leaving(views: Sequence[ReplicaView], replicas: int) -> set[str]:
+    """Names of those that go at this size."""
+    return set(victims(views, max(0, len(views) - replicas)))
 
 
 def _passed_over(views: Sequence[ReplicaView], replicas: int) -> int:
@@ -123,7 +127,7 @@ def _passed_over(views: Sequence[ReplicaView], replicas: int) -> int:
 
     It ends pods that are not ready before it compares marks, and a pod may run a job before its probes have said so.
     """
-    chosen = set(victims(views, max(0, len(views) - replicas)))
+    chosen = _leaving(views, replicas)
     if any(maybe_busy(view) and not view.vouched for view in views if view.name not in chosen):
         return sum(view.vouched for view in views if view.name in chosen)
     return 0

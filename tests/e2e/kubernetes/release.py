@@ -1,6 +1,6 @@
 """The operator as a user installs it: by the chart, with the chart's rights and nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,8 +48,13 @@ class Operator:
         return [event for event in own if datetime.fromisoformat(event["requestReceivedTimestamp"]) > self.since]
 
     def _ready_pod(self) -> dict[str, Any] | None:
-        ready = [pod for pod in self.pods() if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
+        ready = ready_among(self.pods())
         return ready[0] if len(ready) == 1 else None
+
+
+def ready_among(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are ready and were not told to end."""
+    return [pod for pod in pods if is_ready(pod) and "deletionTimestamp" not in pod["metadata"]]
 
 
 def is_ready(pod: dict[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from tests.cluster.archive import program_archive
 from tests.cluster.binaries import binary_dir
 from tests.cluster.components import Components
 from tests.cluster.netns import outside
+from tests.e2e.kubernetes.release import is_ready
 from tests.support.patience import until
 from tests.support.postgres import Server
 
@@ -52,28 +53,27 @@ def probe(port: int) -> dict[str, Any]:
     return {"httpGet": {"path": "/ready", "port": port}, "periodSeconds": 1}
 
 
-def is_ready(cluster: Cluster, namespace: str, name: str) -> bool:
-    conditions = cluster.json("get", "pod", name, f"--namespace={namespace}")["status"].get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def shows_ready(cluster: Cluster, namespace: str, name: str) -> bool:
+    return is_ready(cluster.json("get", "pod", name, f"--namespace={namespace}"))
 
 
 def test_a_restricted_pod_gets_its_probes(cluster: Cluster, namespace: str) -> None:
     """The one whose probe nobody answers proves that the other was really asked."""
     cluster.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     cluster.apply([pod("answers", readinessProbe=probe(8080)), pod("deaf", readinessProbe=probe(8081))], namespace)
-    until(lambda: is_ready(cluster, namespace, "answers"), 60, "the pod is Ready")
+    until(lambda: shows_ready(cluster, namespace, "answers"), 60, "the pod is Ready")
 
     def refused() -> bool:
         events = cluster.json("get", "events", f"--namespace={namespace}", "--field-selector=reason=Unhealthy")
         return any("connection refused" in event["message"] for event in events["items"])
 
     until(refused, 60, "the probe is refused")
-    assert not is_ready(cluster, namespace, "deaf")
+    assert not shows_ready(cluster, namespace, "deaf")
 
 
 def test_the_test_and_the_inside_of_a_pod_reach_it(cluster: Cluster, namespace: str) -> None:
     cluster.apply(pod("one"), namespace)
-    until(lambda: is_ready(cluster, namespace, "one"), 60, "the pod is Ready")
+    until(lambda: shows_ready(cluster, namespace, "one"), 60, "the pod is Ready")
     place = f"--namespace={namespace}"
     address = cluster.json("get", "pod", "one", place)["status"]["podIP"]
     with urlopen(f"http://{address}:8080/", timeout=10) as answer:

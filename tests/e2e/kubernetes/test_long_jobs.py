@@ -4,7 +4,7 @@ import pytest
 
 from tests.e2e.kubernetes.conftest import NewPool
 from tests.e2e.kubernetes.pool import Pool
-from tests.e2e.kubernetes.release import is_ready
+from tests.e2e.kubernetes.release import ready_among
 from tests.e2e.kubernetes.runs import Run, assert_each_ran_once, release
 from tests.e2e.kubernetes.watching import watched_pods
 from tests.support.patience import until
@@ -70,8 +70,7 @@ def test_the_busy_pod_that_is_not_ready_yet_stays_and_the_idle_one_goes(new_pool
 
 def ready(pool: Pool) -> set[str]:
     """The pods that the API server shows as ready and that were not told to end."""
-    kept = [pod for pod in pool.pods() if "deletionTimestamp" not in pod["metadata"]]
-    return {pod["metadata"]["name"] for pod in kept if is_ready(pod)}
+    return {pod["metadata"]["name"] for pod in ready_among(pool.pods())}
 
 
 def assert_idle_ones_go(pool: Pool) -> None:
